@@ -1,0 +1,282 @@
+//! Append: what Ossia exists for.
+//!
+//! The head is looked at before the body is read, so that a wrong position is told while the client still holds its bytes; what was
+//! seen there is durable, so it may be told (I4). The transaction then decides again, and alone: of any number of appends at one
+//! position one succeeds, because each body reads the head and writes it (I2).
+//!
+//! An append adds one extent and rewrites the head; it reads neither older extents nor bytes, so its cost does not grow with the
+//! object. The CRC-64 of the whole comes from that of the head and that of the body (I8).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ossia_store::{BlobId, Partition, Payload, Writes};
+
+use crate::{
+    AppendError, AppendInput, AppendOutput, Creation, SealError, SealInput, SealOutput,
+    core::{Core, Gate, Place, Stop, Verdict, refuse},
+    intake::{self, Limits, TakenBytes},
+    keys::{self, ContentId},
+    records::{Content, Extent, Head, Kind, Source, Stored},
+    version::{not_before, put_extent, read_head, rewrite_head},
+    words::{ObjectAcl, ObjectKey, StorageClass, crc64},
+};
+
+/// What an append wants to do, but for its bytes: everything that its transaction captures.
+#[derive(Debug, Clone)]
+struct Wish {
+    head_key: Bytes,
+    position: u64,
+    length_max: u64,
+    creation: Option<Creation>,
+    acl: Option<ObjectAcl>,
+    /// The class of an object that names none.
+    bucket_class: StorageClass,
+}
+
+/// The body, taken in.
+#[derive(Debug, Clone)]
+struct Addition {
+    length: u64,
+    crc64: u64,
+    bytes: Added,
+    /// The content id of an object that this append creates.
+    content: ContentId,
+    now_ms: u64,
+}
+
+#[derive(Debug, Clone)]
+enum Added {
+    Payload(Vec<Bytes>),
+    Blob(BlobId),
+}
+
+impl Core {
+    pub(crate) async fn append(
+        self: &Arc<Self>,
+        input: AppendInput,
+    ) -> Result<AppendOutput, AppendError> {
+        let AppendInput { bucket, key, position, creation, acl, body } = input;
+        let place = self.place::<AppendError>(&bucket).await?;
+        let partition = place.partition(&key);
+        let max = self.settings.append_max_bytes;
+        let wish = Wish {
+            head_key: keys::head(&key),
+            position,
+            length_max: max,
+            creation,
+            acl,
+            bucket_class: place.catalogue.storage_class,
+        };
+        self.check_early(partition, &wish, body.length).await?;
+        let limits = Limits {
+            inline_bytes_max: self.settings.inline_bytes_max,
+            length_max: max.saturating_sub(position),
+            md5: false,
+        };
+        let taken = intake::take(&*self.store, partition, &key, body, limits).await;
+        let taken = taken.map_err(|error| error.into_append(max))?;
+        let (length, crc64) = (taken.length, taken.crc64);
+        let addition = move |bytes, now_ms| Addition {
+            length,
+            crc64,
+            bytes,
+            content: ContentId::new(now_ms),
+            now_ms,
+        };
+        match taken.bytes {
+            TakenBytes::Inline(pieces) => {
+                let addition = addition(Added::Payload(pieces), self.now_ms());
+                self.commit_append(&place, &key, wish, addition).await
+            }
+            TakenBytes::Blob(writer) => {
+                let core = Arc::clone(self);
+                self.detached(async move {
+                    let blob = writer.finish().await.map_err(crate::Failure::from)?;
+                    let addition = addition(Added::Blob(blob.id), core.now_ms());
+                    let told = core.commit_append(&place, &key, wish, addition).await;
+                    core.settle_blob(blob.id, &told).await;
+                    told
+                })
+                .await
+            }
+        }
+    }
+
+    /// Refuses before the body is read what would be refused after it.
+    async fn check_early(
+        &self,
+        partition: Partition,
+        wish: &Wish,
+        announced: Option<u64>,
+    ) -> Result<(), AppendError> {
+        let record = self.store.get(partition, wish.head_key.clone()).await;
+        let record = record.map_err(crate::Failure::from)?;
+        let head = Head::decode_option(record.as_ref()).map_err(crate::Failure::from)?;
+        check(head.as_ref(), wish, announced.unwrap_or(0)).map(|_| ())
+    }
+
+    async fn commit_append(
+        &self,
+        place: &Place,
+        key: &ObjectKey,
+        wish: Wish,
+        addition: Addition,
+    ) -> Result<AppendOutput, AppendError> {
+        let hints = vec![wish.head_key.clone()];
+        self.change(place, place.partition(key), hints, Gate::Open, move |view| {
+            let head = read_head(view, &wish.head_key)?;
+            match check(head.as_ref(), &wish, addition.length) {
+                Ok(Fit::Creates(creation)) => Ok(create(&wish, &addition, creation)),
+                Ok(Fit::Extends(head, etag_s)) => extend(&wish, &addition, head, etag_s),
+                Err(error) => refuse(error),
+            }
+        })
+        .await
+    }
+
+    pub(crate) async fn seal(&self, input: SealInput) -> Result<SealOutput, SealError> {
+        let SealInput { bucket, key, position } = input;
+        let place = self.place::<SealError>(&bucket).await?;
+        let head_key = keys::head(&key);
+        let hints = vec![head_key.clone()];
+        let now_ms = self.now_ms();
+        self.change(&place, place.partition(&key), hints, Gate::Open, move |view| {
+            let Some(mut head) = read_head(view, &head_key)? else {
+                return refuse(SealError::NoSuchKey);
+            };
+            let Kind::Appendable { etag_s, sealed_s, fence } = head.kind else {
+                return refuse(SealError::NotAppendable);
+            };
+            if position != head.length {
+                let (length, crc64) = (head.length, head.crc64);
+                return refuse(SealError::PositionMismatch { length, crc64 });
+            }
+            // The first time stays.
+            let sealed_at = sealed_s.unwrap_or_else(|| not_before(Some(&head), now_ms));
+            let output =
+                SealOutput { sealed_at, etag: head.etag(), length: head.length, crc64: head.crc64 };
+            if sealed_s.is_some() {
+                return Ok((Writes::none(), output));
+            }
+            head.kind = Kind::Appendable { etag_s, sealed_s: Some(sealed_at), fence };
+            rewrite_head(&head_key, &head, output)
+        })
+        .await
+    }
+}
+
+/// How an append fits what is there.
+#[derive(Debug)]
+enum Fit<'a> {
+    Creates(&'a Creation),
+    /// The head, and the time in its ETag.
+    Extends(&'a Head, u64),
+}
+
+/// The decision, in OSS's order: type, seal, position, size. Retention, fence and receipt belong between seal and position.
+fn check<'a>(head: Option<&'a Head>, wish: &'a Wish, adds: u64) -> Result<Fit<'a>, AppendError> {
+    let fit = match head {
+        None if wish.position != 0 => {
+            return Err(AppendError::PositionMismatch { length: 0, crc64: 0 });
+        }
+        None => {
+            let creation = wish.creation.as_ref().ok_or(AppendError::CreationRefused)?;
+            if !creation.storage_class.unwrap_or(wish.bucket_class).takes_appends() {
+                return Err(AppendError::ClassNotAppendable);
+            }
+            Fit::Creates(creation)
+        }
+        Some(head) => {
+            let Kind::Appendable { etag_s, sealed_s, .. } = head.kind else {
+                return Err(AppendError::NotAppendable);
+            };
+            if sealed_s.is_some() {
+                return Err(AppendError::Sealed);
+            }
+            if wish.position != head.length {
+                let (length, crc64) = (head.length, head.crc64);
+                return Err(AppendError::PositionMismatch { length, crc64 });
+            }
+            Fit::Extends(head, etag_s)
+        }
+    };
+    match wish.position.checked_add(adds) {
+        Some(length) if length <= wish.length_max => Ok(fit),
+        _ => Err(AppendError::TooLarge { max: wish.length_max }),
+    }
+}
+
+fn create(wish: &Wish, addition: &Addition, creation: &Creation) -> (Writes, AppendOutput) {
+    let modified_s = not_before(None, addition.now_ms);
+    let head = Head {
+        kind: Kind::Appendable { etag_s: modified_s, sealed_s: None, fence: 0 },
+        length: addition.length,
+        crc64: addition.crc64,
+        content: Content::Extents(addition.content),
+        modified_s,
+        attributes: creation.attributes.clone(),
+        acl: wish.acl.unwrap_or(creation.acl),
+        tags: creation.tags.clone(),
+        storage_class: creation.storage_class.unwrap_or(wish.bucket_class),
+        order: 1,
+        version_id: None,
+    };
+    let mut writes = Writes::none();
+    add_extent(&mut writes, addition.content, head.length, addition);
+    writes.put(wish.head_key.clone(), head.encode());
+    (writes, output(&head, true))
+}
+
+fn extend(
+    wish: &Wish,
+    addition: &Addition,
+    old: &Head,
+    etag_s: u64,
+) -> Verdict<AppendOutput, AppendError> {
+    let mut head = old.clone();
+    head.acl = wish.acl.unwrap_or(old.acl);
+    let mut writes = Writes::none();
+    if addition.length > 0 {
+        let Content::Extents(content) = old.content else {
+            let damage = crate::records::Damage::new("head", "an appendable without extents");
+            return Err(Stop::from(damage));
+        };
+        head.length += addition.length;
+        // I8
+        head.crc64 = crc64::combine(old.crc64, addition.crc64, addition.length);
+        head.modified_s = not_before(Some(old), addition.now_ms);
+        if let Kind::Appendable { etag_s: time, .. } = &mut head.kind {
+            *time = head.modified_s.max(etag_s);
+        }
+        add_extent(&mut writes, content, head.length, addition);
+    }
+    // An append of nothing changes nothing, but the ACL that came with it takes effect.
+    if head != *old {
+        writes.put(wish.head_key.clone(), head.encode());
+    }
+    Ok((writes, output(&head, false)))
+}
+
+fn add_extent(writes: &mut Writes, content: ContentId, end: u64, addition: &Addition) {
+    let (source, payload) = match &addition.bytes {
+        Added::Payload(pieces) if addition.length > 0 => {
+            (Source::Payload, Payload::New(pieces.clone()))
+        }
+        Added::Payload(_) => return,
+        Added::Blob(id) => (Source::Blob { id: *id, offset: 0 }, Payload::None),
+    };
+    let extent = Extent { length: addition.length, crc64: addition.crc64, source };
+    put_extent(writes, content, end, extent, payload);
+}
+
+fn output(head: &Head, created: bool) -> AppendOutput {
+    AppendOutput {
+        next_position: head.length,
+        crc64: head.crc64,
+        etag: head.etag(),
+        last_modified: head.modified_s,
+        created,
+        version_id: head.version_id.clone(),
+    }
+}

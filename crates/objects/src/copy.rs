@@ -1,0 +1,284 @@
+//! Copy: an object's bytes under another key, or new headers for the same one.
+//!
+//! The source is read and pinned first, the destination written in one transaction of its own. An object onto itself is a change of
+//! its head alone, checked again in its transaction.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use ossia_store::Writes;
+
+use crate::{
+    Body, BodyError, CopyError, CopyInput, CopyOutput, Failure, OpenObject, ReadObjectError,
+    core::{Core, Gate, Place},
+    intake::{self, IntakeError, Limits, TakenBytes},
+    keys,
+    read::Download,
+    records::{Head, Kind, Stored},
+    version::{NewBytes, NewVersion, Written, not_before, read_head, rewrite_head},
+    words::{
+        ConditionOutcome, Conditions, Directive, ObjectAcl, ObjectKey, ObjectType, StorageClass,
+    },
+};
+
+/// How often a copy onto itself starts over because the object changed in between.
+const SELF_COPY_TRIES: usize = 16;
+
+impl Core {
+    pub(crate) async fn copy(
+        self: &Arc<Self>,
+        input: CopyInput<'_>,
+    ) -> Result<CopyOutput, CopyError> {
+        let place = self.place::<CopyError>(&input.bucket).await?;
+        if input.bucket == input.source_bucket && input.key == input.source_key {
+            return self.copy_onto_itself(&place, &input).await;
+        }
+        self.check_overwrite::<CopyError>(&place, &input.key, input.forbid_overwrite).await?;
+        let source = match self.get(&input.source_bucket, &input.source_key).await {
+            Ok(source) => source,
+            Err(error) => return Err(of_source(error)),
+        };
+        let info = &source.info;
+        evaluate(&input.conditions, &info.etag, info.last_modified)?;
+        if info.kind == ObjectType::Appendable && !self.settings.copy_appendable {
+            return Err(CopyError::SourceAppendable);
+        }
+        let class = input.storage_class.unwrap_or(place.catalogue.storage_class);
+        let same_bucket = input.bucket == input.source_bucket;
+        self.check_size(info.length, same_bucket, info.storage_class != class)?;
+        self.copy_bytes(place, &input, source, class).await
+    }
+
+    /// OSS's limits: by whether bucket and class stay the same.
+    fn check_size(
+        &self,
+        length: u64,
+        same_bucket: bool,
+        class_changes: bool,
+    ) -> Result<(), CopyError> {
+        let max = match (class_changes, same_bucket) {
+            (true, _) => self.settings.copy_class_change_max_bytes,
+            (false, false) => self.settings.copy_max_bytes,
+            (false, true) => u64::MAX,
+        };
+        if length > max { Err(CopyError::TooLarge { max }) } else { Ok(()) }
+    }
+
+    async fn copy_bytes(
+        self: &Arc<Self>,
+        place: Place,
+        input: &CopyInput<'_>,
+        source: OpenObject,
+        class: StorageClass,
+    ) -> Result<CopyOutput, CopyError> {
+        let partition = place.partition(&input.key);
+        let info = &source.info;
+        let whole_blob = match info.kind {
+            // It becomes Normal, whose ETag is the MD5: the bytes have to be read.
+            ObjectType::Appendable => None,
+            _ => source.whole_blob().await?,
+        };
+        let (md5, bytes) = match whole_blob {
+            Some(blob) => {
+                (info.md5, NewBytes::Duplicate(blob, intake::owner(partition, &input.key)))
+            }
+            None => self.take_copy(&place, input, &source).await?,
+        };
+        let etag = || info.etag.clone();
+        let kind = match (info.kind, md5) {
+            (ObjectType::Multipart, _) => Kind::Multipart { etag: etag() },
+            (ObjectType::Symlink, _) => Kind::Symlink { etag: etag() },
+            (ObjectType::Normal | ObjectType::Appendable, Some(md5)) => Kind::Normal { md5 },
+            (ObjectType::Normal | ObjectType::Appendable, None) => {
+                return Err(Failure::Internal("a copy without an MD5".into()).into());
+            }
+        };
+        let version = NewVersion {
+            kind,
+            length: info.length,
+            crc64: info.crc64,
+            attributes: match input.metadata_directive {
+                Directive::Copy => info.attributes.clone(),
+                Directive::Replace => input.attributes.clone(),
+            },
+            acl: input.acl.unwrap_or(ObjectAcl::Default),
+            tags: match input.tagging_directive {
+                Directive::Copy => info.tags.clone(),
+                Directive::Replace => input.tags.clone(),
+            },
+            storage_class: class,
+        };
+        let key = input.key.clone();
+        let forbid = input.forbid_overwrite;
+        let written = self.write_version::<CopyError>(place, key, version, bytes, forbid).await?;
+        Ok(CopyOutput {
+            etag: written.etag,
+            crc64: info.crc64,
+            length: info.length,
+            last_modified: written.modified_s,
+            version_id: written.version_id,
+            source_version_id: info.version_id.clone(),
+        })
+    }
+
+    /// Reads the source through, as if it were uploaded.
+    async fn take_copy(
+        &self,
+        place: &Place,
+        input: &CopyInput<'_>,
+        source: &OpenObject,
+    ) -> Result<(Option<[u8; 16]>, NewBytes), CopyError> {
+        let info = &source.info;
+        let failed = Arc::new(Mutex::new(None));
+        let stream = Reread { download: source.read(0..info.length), failed: Arc::clone(&failed) };
+        let body = Body {
+            stream: Box::pin(stream),
+            length: Some(info.length),
+            md5: None,
+            // What is copied is what was acknowledged.
+            crc64: Some(info.crc64),
+        };
+        let limits = Limits {
+            inline_bytes_max: self.settings.inline_bytes_max,
+            length_max: u64::MAX,
+            md5: info.kind == ObjectType::Appendable,
+        };
+        let partition = place.partition(&input.key);
+        match intake::take(&*self.store, partition, &input.key, body, limits).await {
+            Ok(taken) => {
+                let bytes = match taken.bytes {
+                    TakenBytes::Inline(pieces) => NewBytes::Inline(pieces),
+                    TakenBytes::Blob(writer) => NewBytes::Writer(writer),
+                };
+                Ok((taken.md5.or(info.md5), bytes))
+            }
+            Err(IntakeError::Store(failure)) => Err(failure.into()),
+            Err(error) => {
+                let failed = failed.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let damaged = || Failure::Damaged(format!("the source does not add up: {error:?}"));
+                Err(failed.map_or_else(|| damaged().into(), of_source))
+            }
+        }
+    }
+
+    /// Changes the head and nothing else. The headers are always the request's.
+    async fn copy_onto_itself(
+        &self,
+        place: &Place,
+        input: &CopyInput<'_>,
+    ) -> Result<CopyOutput, CopyError> {
+        let partition = place.partition(&input.key);
+        let head_key = keys::head(&input.key);
+        for _ in 0..SELF_COPY_TRIES {
+            let record = self.store.get(partition, head_key.clone()).await;
+            let record = record.map_err(Failure::from)?.ok_or(CopyError::NoSuchSourceKey)?;
+            let seen = Head::decode(&record.value).map_err(Failure::from)?;
+            evaluate(&input.conditions, &seen.etag(), seen.modified_s)?;
+            if input.forbid_overwrite {
+                return Err(CopyError::AlreadyExists);
+            }
+            let class = input.storage_class.unwrap_or(seen.storage_class);
+            if let Kind::Appendable { sealed_s, .. } = seen.kind
+                && (!self.settings.copy_appendable
+                    || (sealed_s.is_none() && !class.takes_appends()))
+            {
+                return Err(CopyError::SourceAppendable);
+            }
+            self.check_size(seen.length, true, seen.storage_class != class)?;
+            let (length, crc64) = (seen.length, seen.crc64);
+            let new = self.edited(input, seen.clone(), class);
+            if let Some(written) = self.replace_head(place, &input.key, seen, new).await? {
+                return Ok(CopyOutput {
+                    etag: written.etag,
+                    crc64,
+                    length,
+                    last_modified: written.modified_s,
+                    source_version_id: written.version_id.clone(),
+                    version_id: written.version_id,
+                });
+            }
+        }
+        Err(Failure::Busy.into())
+    }
+
+    fn edited(&self, input: &CopyInput<'_>, seen: Head, class: StorageClass) -> Head {
+        Head {
+            attributes: input.attributes.clone(),
+            acl: input.acl.unwrap_or(seen.acl),
+            tags: match input.tagging_directive {
+                Directive::Copy => seen.tags.clone(),
+                Directive::Replace => input.tags.clone(),
+            },
+            storage_class: class,
+            modified_s: not_before(Some(&seen), self.now_ms()),
+            ..seen
+        }
+    }
+
+    /// Replaces a head if it is still the one that was seen.
+    async fn replace_head(
+        &self,
+        place: &Place,
+        key: &ObjectKey,
+        seen: Head,
+        new: Head,
+    ) -> Result<Option<Written>, CopyError> {
+        let partition = place.partition(key);
+        let head_key = keys::head(key);
+        let hints = vec![head_key.clone()];
+        self.change(place, partition, hints, Gate::Open, move |view| {
+            if read_head(view, &head_key)?.as_ref() != Some(&seen) {
+                return Ok((Writes::none(), None));
+            }
+            let written = Written {
+                etag: new.etag(),
+                modified_s: new.modified_s,
+                version_id: new.version_id.clone(),
+            };
+            rewrite_head(&head_key, &new, Some(written))
+        })
+        .await
+    }
+}
+
+fn evaluate(conditions: &Conditions<'_>, etag: &str, last_modified: u64) -> Result<(), CopyError> {
+    match conditions.evaluate(etag, i64::try_from(last_modified).unwrap_or(i64::MAX)) {
+        ConditionOutcome::Proceed => Ok(()),
+        ConditionOutcome::NotModified => Err(CopyError::NotModified),
+        ConditionOutcome::PreconditionFailed(name) => Err(CopyError::PreconditionFailed(name)),
+    }
+}
+
+fn of_source(error: ReadObjectError) -> CopyError {
+    match error {
+        ReadObjectError::NoSuchBucket => CopyError::NoSuchSourceBucket,
+        ReadObjectError::NoSuchKey => CopyError::NoSuchSourceKey,
+        ReadObjectError::Store(failure) => failure.into(),
+    }
+}
+
+/// A download as an upload; keeps the download's error for the answer.
+struct Reread {
+    download: Download,
+    failed: Arc<Mutex<Option<ReadObjectError>>>,
+}
+
+impl Stream for Reread {
+    type Item = Result<Bytes, BodyError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let item = ready!(Pin::new(&mut self.download).poll_next(cx));
+        Poll::Ready(item.map(|piece| {
+            piece.map_err(|error| {
+                let broken = BodyError::Broken(error.to_string());
+                *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                broken
+            })
+        }))
+    }
+}

@@ -1,0 +1,195 @@
+//! How the object layer lies in the index.
+//!
+//! ```text
+//! partition 0, the system:
+//!   N                              counters: next bucket id, number of buckets
+//!   B name                         catalogue: one bucket
+//!   D bucket id (8)                a bucket that is gone but for what the reaper has to clear
+//!
+//! partition  bucket id << 16 | i,  i below the bucket's partition count; a key's i is its CRC-64 modulo that count:
+//!   b                              the bucket's record, read by every transaction here
+//!   h key                          head: the current version
+//!   c content id (16) end (8)      extent: the bytes that end at `end`
+//!   s blob id (16)                 which content names this blob
+//!   t content id (16)              tombstone: content that was let go
+//!   v key ..., n key, m ...        reserved: older versions, newest-is-a-delete-marker, multipart uploads
+//! ```
+//!
+//! Extents are keyed by their *end*, big-endian: the one that holds position `p` is the first key above `p`, one seek away, and a
+//! run of extents can later be replaced by one under the last key of the run. A key with a delete marker on top has no `h` record
+//! (that is what `n` is reserved for), so that a listing never has to step over it.
+//!
+//! The partition of a key must never change while its bucket lives: the rule is part of the format.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use ossia_store::{BlobId, Partition};
+
+use crate::words::{BucketName, ObjectKey, crc64};
+
+/// Where the catalogue is. Bucket ids start at 1, so no bucket's partition is this one.
+pub(crate) const SYSTEM: Partition = Partition(0);
+
+/// Bits of a partition's number that count within a bucket.
+const PARTITION_BITS: u32 = 16;
+/// The greatest bucket id.
+pub(crate) const BUCKET_ID_MAX: u64 = (1 << (64 - PARTITION_BITS)) - 1;
+
+/// First byte of a catalogue key.
+pub(crate) const CATALOGUE: u8 = b'B';
+/// First byte of a gone bucket's key.
+pub(crate) const DROPPED: u8 = b'D';
+/// First byte of a head's key.
+pub(crate) const HEAD: u8 = b'h';
+/// First byte of a tombstone's key.
+pub(crate) const TOMBSTONE: u8 = b't';
+/// First bytes of keys that keep a bucket from being deleted: heads, older versions, delete markers, uploads.
+pub(crate) const HOLDING: [u8; 4] = [HEAD, b'v', b'n', b'm'];
+
+const EXTENT: u8 = b'c';
+const REFERENCE: u8 = b's';
+
+/// Names content. Never used twice: 48 bits of milliseconds, so that what is written together lies together, and 80 random bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct ContentId(pub(crate) [u8; 16]);
+
+impl ContentId {
+    pub(crate) fn new(now_ms: u64) -> Self {
+        let mut id = [0; 16];
+        let (time, random) = id.split_at_mut(6);
+        time.copy_from_slice(&now_ms.to_be_bytes()[2..]);
+        getrandom::fill(random).expect(
+            "the operating system has a random source, without which no key can be made either",
+        );
+        Self(id)
+    }
+
+    pub(crate) fn from_slice(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+}
+
+/// The counters' key.
+pub(crate) fn counters() -> Bytes {
+    Bytes::from_static(b"N")
+}
+
+/// A bucket's catalogue key.
+pub(crate) fn catalogue(name: &BucketName) -> Bytes {
+    tagged(CATALOGUE, name.as_str().as_bytes())
+}
+
+/// The key of a bucket that is gone.
+pub(crate) fn dropped(id: u64) -> Bytes {
+    tagged(DROPPED, &id.to_be_bytes())
+}
+
+/// The key of the bucket's record in each of its partitions.
+pub(crate) fn bucket() -> Bytes {
+    Bytes::from_static(b"b")
+}
+
+/// A head's key.
+pub(crate) fn head(key: &ObjectKey) -> Bytes {
+    tagged(HEAD, key.as_bytes())
+}
+
+/// An extent's key.
+pub(crate) fn extent(content: ContentId, end: u64) -> Bytes {
+    let mut key = BytesMut::with_capacity(25);
+    key.put_u8(EXTENT);
+    key.put_slice(&content.0);
+    key.put_u64(end);
+    key.freeze()
+}
+
+/// What the keys of all of a content's extents start with.
+pub(crate) fn extents(content: ContentId) -> Bytes {
+    tagged(EXTENT, &content.0)
+}
+
+/// Where an extent ends, from its key.
+pub(crate) fn extent_end(key: &[u8]) -> Option<u64> {
+    let end = key.get(17..)?;
+    Some(u64::from_be_bytes(end.try_into().ok()?))
+}
+
+/// The key that tells which content names a blob.
+pub(crate) fn reference(blob: BlobId) -> Bytes {
+    tagged(REFERENCE, &blob.0)
+}
+
+/// A tombstone's key.
+pub(crate) fn tombstone(content: ContentId) -> Bytes {
+    tagged(TOMBSTONE, &content.0)
+}
+
+/// The content that a tombstone's key names.
+pub(crate) fn tombstone_content(key: &[u8]) -> Option<ContentId> {
+    ContentId::from_slice(key.get(1..)?)
+}
+
+/// A key of one byte and what follows it.
+pub(crate) fn tagged(tag: u8, rest: &[u8]) -> Bytes {
+    let mut key = BytesMut::with_capacity(1 + rest.len());
+    key.put_u8(tag);
+    key.put_slice(rest);
+    key.freeze()
+}
+
+/// The partitions of a bucket.
+pub(crate) fn partitions(bucket_id: u64, count: u16) -> impl Iterator<Item = Partition> {
+    (0..count).map(move |i| Partition(bucket_id << PARTITION_BITS | u64::from(i)))
+}
+
+/// The partition of a key.
+pub(crate) fn partition(bucket_id: u64, count: u16, key: &ObjectKey) -> Partition {
+    let i = match count {
+        0 | 1 => 0,
+        _ => crc64::checksum(key.as_bytes()) % u64::from(count),
+    };
+    Partition(bucket_id << PARTITION_BITS | i)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_extent_that_holds_a_position_is_the_first_key_above_it() {
+        let content = ContentId::new(1_700_000_000_000);
+        let ends = [5_u64, 11, 300, u64::from(u32::MAX), 5 << 30];
+        let keys: Vec<Bytes> = ends.iter().map(|&end| extent(content, end)).collect();
+        assert!(keys.is_sorted());
+        for position in [0_u64, 4, 5, 10, 299, 300, 1 << 33] {
+            let found = keys.iter().find(|key| **key >= extent(content, position + 1));
+            let end = ends.iter().find(|&&end| end > position);
+            assert_eq!(found.and_then(|key| extent_end(key)), end.copied());
+        }
+    }
+
+    #[test]
+    fn content_made_later_sorts_later_and_no_two_are_the_same() {
+        assert!(ContentId::new(1).0 < ContentId::new(2).0);
+        assert_ne!(ContentId::new(7), ContentId::new(7));
+    }
+
+    #[test]
+    fn partitions_of_a_bucket_are_its_own_and_a_key_stays_in_one() {
+        let all: Vec<Partition> = partitions(3, 4).collect();
+        assert_eq!(all[0], Partition(3 << 16));
+        assert!(all.iter().all(|p| *p != SYSTEM));
+        let key = ObjectKey::new("logs/app.log").unwrap();
+        assert!(all.contains(&partition(3, 4, &key)));
+        // Part of the format: these must never move.
+        assert_eq!(partition(3, 4, &key).0 & 0xffff, crc64::checksum(b"logs/app.log") % 4);
+        assert_eq!(partition(9, 1, &key), Partition(9 << 16));
+    }
+
+    #[test]
+    fn keys_of_the_longest_names_fit_the_contract() {
+        let key = ObjectKey::new(&"k".repeat(1023)).unwrap();
+        assert!(head(&key).len() <= ossia_store::KEY_BYTES_MAX);
+        assert_eq!(extent_end(b"c"), None);
+        assert_eq!(tombstone_content(b"tshort"), None);
+    }
+}

@@ -1,0 +1,63 @@
+//! Object semantics: buckets, objects, append, seal, copy, list, and what becomes of content that was let go.
+//!
+//! This is the one place where it is decided what an operation does. It must not know HTTP, OSS's error codes, signatures, or
+//! which engine runs: it holds an `Arc<dyn Store>` and speaks the words of `ossia-protocol`.
+//!
+//! How an object lies in the index is drawn in `keys`; what the records say in `records`. The rules that everything here keeps:
+//!
+//! - Every change is one transaction of the object's partition, whose body is a pure function of what it reads (ids and times are
+//!   captured), because an engine runs it many times and on stale views first. Each reads the bucket's record in its partition, so
+//!   that deleting a bucket and writing into it are ordered.
+//! - What an answer reveals is durable (I4): bodies and [`ossia_store::Index::get`] see nothing else.
+//! - A content id is never used twice. Content is let go by one tombstone in the transaction that lets go of it, and is
+//!   reclaimed by the reaper once nobody reads it (I9). Nothing else deletes content.
+//! - A large body lies in a staged blob before the transaction that names it; a crash in between leaves a staged blob that
+//!   no record names, which the sweep of the next start removes.
+//! - Loops are bounded, bodies stream, and no lock is held while a client is waited for (I7).
+
+mod append;
+mod body;
+mod bucket;
+mod buckets;
+mod clock;
+mod copy;
+mod core;
+mod delete;
+mod error;
+mod intake;
+mod keys;
+mod list;
+mod object;
+mod objects;
+mod put;
+mod read;
+mod readers;
+mod reaper;
+mod records;
+mod settings;
+mod stat;
+mod sweep;
+mod version;
+pub mod words;
+
+pub use body::{Body, BodyError, ByteStream};
+pub use bucket::{
+    Bucket, BucketStat, ClassStat, CreateBucketInput, ListBucketsInput, ListBucketsOutput,
+};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use error::{
+    AppendError, BucketError, BucketSetting, CopyError, CreateBucketError, DeleteBucketError,
+    DeleteError, Failure, ListError, OpenError, PutError, ReadObjectError, SealError,
+};
+pub use object::{
+    AppendInput, AppendOutput, CopyInput, CopyOutput, Creation, DeleteOutput, ListInput,
+    ListOutput, ObjectInfo, PutInput, PutOutput, SealInput, SealOutput,
+};
+pub use objects::Objects;
+pub use ossia_store::Health;
+pub use read::{Download, OpenObject};
+pub use settings::Settings;
+pub use words::Directive;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,212 @@
+//! The object layer's front door.
+
+use std::{fmt, sync::Arc};
+
+use ossia_store::{Health, Store};
+
+use crate::{
+    AppendError, AppendInput, AppendOutput, Bucket, BucketError, BucketStat, Clock, CopyError,
+    CopyInput, CopyOutput, CreateBucketError, CreateBucketInput, DeleteBucketError, DeleteError,
+    DeleteOutput, Failure, ListBucketsInput, ListBucketsOutput, ListError, ListInput, ListOutput,
+    ObjectInfo, OpenError, OpenObject, PutError, PutInput, PutOutput, ReadObjectError, SealError,
+    SealInput, SealOutput, Settings,
+    core::Core,
+    reaper::ReaperTask,
+    stat::StatCache,
+    words::{BucketAcl, BucketName, ObjectKey},
+};
+
+/// Buckets and objects on a store. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Objects {
+    pub(crate) core: Arc<Core>,
+    /// Ends with the last clone.
+    reaper: Arc<ReaperTask>,
+}
+
+impl fmt::Debug for Objects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Objects").finish_non_exhaustive()
+    }
+}
+
+impl Objects {
+    /// Opens the object layer: settles what an earlier run left in staging, resumes bucket deletions, starts the reaper.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+    ) -> Result<Self, OpenError> {
+        let core = Core {
+            store,
+            clock,
+            settings: settings.clamped(),
+            readers: Arc::default(),
+            reaper: Arc::default(),
+            stats: StatCache::default(),
+        };
+        let core = Arc::new(core);
+        core.sweep().await?;
+        let reaper = Arc::new(ReaperTask::start(Arc::clone(&core)));
+        Ok(Self { core, reaper })
+    }
+
+    /// Stops background work, in bounded time. The store stays open.
+    pub async fn close(&self) {
+        self.reaper.stop().await;
+    }
+
+    /// What the store is able to do at this moment.
+    pub fn health(&self) -> Health {
+        self.core.store.health()
+    }
+
+    /// Creates a bucket. Idempotent: an existing one with the same settings is answered as created, its ACL changed if one is given.
+    ///
+    /// # Errors
+    /// [`CreateBucketError`].
+    pub async fn create_bucket(
+        &self,
+        input: CreateBucketInput,
+    ) -> Result<Bucket, CreateBucketError> {
+        self.core.create_bucket(input).await
+    }
+
+    /// A bucket.
+    ///
+    /// # Errors
+    /// [`BucketError`].
+    pub async fn bucket(&self, name: &BucketName) -> Result<Bucket, BucketError> {
+        self.core.bucket(name).await
+    }
+
+    /// Changes a bucket's ACL.
+    ///
+    /// # Errors
+    /// [`BucketError`].
+    pub async fn set_bucket_acl(
+        &self,
+        name: &BucketName,
+        acl: BucketAcl,
+    ) -> Result<(), BucketError> {
+        self.core.set_bucket_acl(name, acl).await
+    }
+
+    /// Deletes an empty bucket.
+    ///
+    /// # Errors
+    /// [`DeleteBucketError`].
+    pub async fn delete_bucket(&self, name: &BucketName) -> Result<(), DeleteBucketError> {
+        self.core.delete_bucket(name).await
+    }
+
+    /// Lists buckets by name.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn list_buckets(
+        &self,
+        input: ListBucketsInput,
+    ) -> Result<ListBucketsOutput, Failure> {
+        self.core.list_buckets(input).await
+    }
+
+    /// Counts what a bucket holds. Exact for small buckets; for large ones the last count is kept for a while.
+    ///
+    /// # Errors
+    /// [`BucketError`].
+    pub async fn bucket_stat(&self, name: &BucketName) -> Result<BucketStat, BucketError> {
+        self.core.bucket_stat(name).await
+    }
+
+    /// Puts an object.
+    ///
+    /// # Errors
+    /// [`PutError`]; nothing is stored then, except possibly with [`Failure::Unknown`].
+    pub async fn put(&self, input: PutInput) -> Result<PutOutput, PutError> {
+        self.core.put(input).await
+    }
+
+    /// Appends to an object, or creates it. Checks what it can before it polls the body, and everything again in the transaction.
+    ///
+    /// # Errors
+    /// [`AppendError`]; nothing is stored then, except possibly with [`Failure::Unknown`].
+    pub async fn append(&self, input: AppendInput) -> Result<AppendOutput, AppendError> {
+        self.core.append(input).await
+    }
+
+    /// Seals an appendable object: it can no longer be appended to.
+    ///
+    /// # Errors
+    /// [`SealError`].
+    pub async fn seal(&self, input: SealInput) -> Result<SealOutput, SealError> {
+        self.core.seal(input).await
+    }
+
+    /// What is known of an object.
+    ///
+    /// # Errors
+    /// [`ReadObjectError`].
+    pub async fn head(
+        &self,
+        bucket: &BucketName,
+        key: &ObjectKey,
+    ) -> Result<ObjectInfo, ReadObjectError> {
+        self.core.head(bucket, key).await
+    }
+
+    /// Opens an object for reading.
+    ///
+    /// # Errors
+    /// [`ReadObjectError`].
+    pub async fn get(
+        &self,
+        bucket: &BucketName,
+        key: &ObjectKey,
+    ) -> Result<OpenObject, ReadObjectError> {
+        self.core.get(bucket, key).await
+    }
+
+    /// Deletes an object; one that does not exist, too.
+    ///
+    /// # Errors
+    /// [`DeleteError`].
+    pub async fn delete(
+        &self,
+        bucket: &BucketName,
+        key: &ObjectKey,
+    ) -> Result<DeleteOutput, DeleteError> {
+        self.core.delete(bucket, key).await
+    }
+
+    /// Deletes many objects; the answers are in the order of the keys.
+    ///
+    /// # Errors
+    /// [`BucketError`] when nothing could be tried.
+    pub async fn delete_many(
+        &self,
+        bucket: &BucketName,
+        keys: Vec<ObjectKey>,
+    ) -> Result<Vec<Result<DeleteOutput, DeleteError>>, BucketError> {
+        self.core.delete_many(bucket, keys).await
+    }
+
+    /// Copies an object.
+    ///
+    /// # Errors
+    /// [`CopyError`].
+    pub async fn copy(&self, input: CopyInput<'_>) -> Result<CopyOutput, CopyError> {
+        self.core.copy(input).await
+    }
+
+    /// Lists a page of objects.
+    ///
+    /// # Errors
+    /// [`ListError`].
+    pub async fn list(&self, input: ListInput) -> Result<ListOutput, ListError> {
+        self.core.list(input).await
+    }
+}

@@ -1,0 +1,136 @@
+//! Records of content: extents, what names a blob, and tombstones.
+
+use ossia_store::BlobId;
+
+use super::Stored;
+use crate::keys::ContentId;
+
+/// A run of an object's bytes; its key says where it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// Never 0.
+    pub(crate) length: u64,
+    /// The CRC-64 of these bytes alone.
+    pub(crate) crc64: u64,
+    pub(crate) source: Source,
+}
+
+/// Where an extent's bytes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The record's own payload.
+    Payload,
+    /// `length` bytes of a blob.
+    Blob { id: BlobId, offset: u64 },
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ExtentWire {
+    #[prost(uint64, tag = "1")]
+    length: u64,
+    #[prost(fixed64, tag = "2")]
+    crc64: u64,
+    #[prost(bytes = "vec", tag = "3")]
+    blob: Vec<u8>,
+    #[prost(uint64, tag = "4")]
+    offset: u64,
+}
+
+impl Stored for Extent {
+    const NAME: &'static str = "extent";
+    type Wire = ExtentWire;
+
+    fn to_wire(&self) -> ExtentWire {
+        let (blob, offset) = match self.source {
+            Source::Payload => (Vec::new(), 0),
+            Source::Blob { id, offset } => (id.0.to_vec(), offset),
+        };
+        ExtentWire { length: self.length, crc64: self.crc64, blob, offset }
+    }
+
+    fn from_wire(wire: ExtentWire) -> Result<Self, &'static str> {
+        if wire.length == 0 {
+            return Err("no bytes");
+        }
+        let source = if wire.blob.is_empty() {
+            Source::Payload
+        } else {
+            let id = wire.blob.try_into().map(BlobId).map_err(|_| "not a blob id")?;
+            wire.offset.checked_add(wire.length).ok_or("past the end of all numbers")?;
+            Source::Blob { id, offset: wire.offset }
+        };
+        Ok(Self { length: wire.length, crc64: wire.crc64, source })
+    }
+}
+
+/// Which extent names a blob; written with it and removed with it. The sweep of a start asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reference {
+    pub(crate) content: ContentId,
+    pub(crate) end: u64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ReferenceWire {
+    #[prost(bytes = "vec", tag = "1")]
+    content: Vec<u8>,
+    #[prost(uint64, tag = "2")]
+    end: u64,
+}
+
+impl Stored for Reference {
+    const NAME: &'static str = "reference";
+    type Wire = ReferenceWire;
+
+    fn to_wire(&self) -> ReferenceWire {
+        ReferenceWire { content: self.content.0.to_vec(), end: self.end }
+    }
+
+    fn from_wire(wire: ReferenceWire) -> Result<Self, &'static str> {
+        let content = ContentId::from_slice(&wire.content).ok_or("not a content id")?;
+        Ok(Self { content, end: wire.end })
+    }
+}
+
+/// Content that was let go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tombstone {
+    pub(crate) when_ms: u64,
+    /// The bytes let go.
+    pub(crate) length: u64,
+    /// Blobs that no extent names any more, and that may still be there (I9).
+    pub(crate) blobs: Vec<BlobId>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct TombstoneWire {
+    #[prost(uint64, tag = "1")]
+    when_ms: u64,
+    #[prost(uint64, tag = "2")]
+    length: u64,
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    blobs: Vec<Vec<u8>>,
+}
+
+impl Stored for Tombstone {
+    const NAME: &'static str = "tombstone";
+    type Wire = TombstoneWire;
+
+    fn to_wire(&self) -> TombstoneWire {
+        TombstoneWire {
+            when_ms: self.when_ms,
+            length: self.length,
+            blobs: self.blobs.iter().map(|id| id.0.to_vec()).collect(),
+        }
+    }
+
+    fn from_wire(wire: TombstoneWire) -> Result<Self, &'static str> {
+        let blobs: Result<_, _> =
+            wire.blobs.into_iter().map(|id| id.try_into().map(BlobId)).collect();
+        Ok(Self {
+            when_ms: wire.when_ms,
+            length: wire.length,
+            blobs: blobs.map_err(|_| "not a blob id")?,
+        })
+    }
+}

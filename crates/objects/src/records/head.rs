@@ -1,0 +1,339 @@
+//! The record of an object's current version.
+
+use bytes::Bytes;
+
+use super::{
+    Stored,
+    bucket::{class_from_wire, class_to_wire},
+};
+use crate::{
+    ObjectInfo,
+    keys::ContentId,
+    words::{Attributes, ObjectAcl, ObjectKey, ObjectType, StorageClass, etag},
+};
+
+/// What a head is, and what only that kind has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Normal {
+        md5: [u8; 16],
+    },
+    /// Reserved for completed uploads.
+    Multipart {
+        etag: String,
+    },
+    Appendable {
+        /// The second that the ETag is made with: that of the last append.
+        etag_s: u64,
+        /// When it was sealed.
+        sealed_s: Option<u64>,
+        /// Reserved: the lowest fence that may append.
+        fence: u64,
+    },
+    /// Reserved for links; the target's key would be a field of its own.
+    Symlink {
+        etag: String,
+    },
+}
+
+/// Where the bytes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// The head's own payload; of length 0 there is none.
+    Inline,
+    /// Extents.
+    Extents(ContentId),
+}
+
+/// A head.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) kind: Kind,
+    pub(crate) length: u64,
+    /// The CRC-64 of bytes `0..length` (I8).
+    pub(crate) crc64: u64,
+    pub(crate) content: Content,
+    /// Last-Modified; never goes back under one key.
+    pub(crate) modified_s: u64,
+    pub(crate) attributes: Attributes,
+    pub(crate) acl: ObjectAcl,
+    pub(crate) tags: Vec<(String, String)>,
+    pub(crate) storage_class: StorageClass,
+    /// Orders the versions of a key, instead of a clock. Grows by one with each.
+    pub(crate) order: u64,
+    /// Reserved: empty in a bucket that never had versions.
+    pub(crate) version_id: Option<String>,
+}
+
+impl Head {
+    /// The ETag, without quotes.
+    pub(crate) fn etag(&self) -> String {
+        match &self.kind {
+            Kind::Normal { md5 } => etag::from_md5(md5),
+            Kind::Appendable { etag_s, .. } => {
+                etag::appendable(self.crc64, i64::try_from(*etag_s).unwrap_or(i64::MAX))
+            }
+            Kind::Multipart { etag } | Kind::Symlink { etag } => etag.clone(),
+        }
+    }
+
+    pub(crate) fn object_type(&self) -> ObjectType {
+        match self.kind {
+            Kind::Normal { .. } => ObjectType::Normal,
+            Kind::Multipart { .. } => ObjectType::Multipart,
+            Kind::Appendable { .. } => ObjectType::Appendable,
+            Kind::Symlink { .. } => ObjectType::Symlink,
+        }
+    }
+
+    /// The extents' content, if the bytes are there.
+    pub(crate) fn content_id(&self) -> Option<ContentId> {
+        match self.content {
+            Content::Inline => None,
+            Content::Extents(content) => Some(content),
+        }
+    }
+
+    pub(crate) fn info(self, key: ObjectKey) -> ObjectInfo {
+        ObjectInfo {
+            etag: self.etag(),
+            kind: self.object_type(),
+            key,
+            length: self.length,
+            crc64: self.crc64,
+            md5: match self.kind {
+                Kind::Normal { md5 } => Some(md5),
+                _ => None,
+            },
+            last_modified: self.modified_s,
+            sealed_at: match self.kind {
+                Kind::Appendable { sealed_s, .. } => sealed_s,
+                _ => None,
+            },
+            attributes: self.attributes,
+            acl: self.acl,
+            tags: self.tags,
+            storage_class: self.storage_class,
+            version_id: self.version_id,
+        }
+    }
+}
+
+const NORMAL: u32 = 1;
+const MULTIPART: u32 = 2;
+const APPENDABLE: u32 = 3;
+const SYMLINK: u32 = 4;
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct HeadWire {
+    #[prost(uint32, tag = "1")]
+    kind: u32,
+    #[prost(uint64, tag = "2")]
+    length: u64,
+    #[prost(fixed64, tag = "3")]
+    crc64: u64,
+    #[prost(bytes = "vec", tag = "4")]
+    md5: Vec<u8>,
+    #[prost(string, tag = "5")]
+    etag: String,
+    #[prost(uint64, tag = "6")]
+    etag_s: u64,
+    #[prost(uint64, tag = "7")]
+    modified_s: u64,
+    #[prost(uint64, optional, tag = "8")]
+    sealed_s: Option<u64>,
+    #[prost(uint64, tag = "9")]
+    fence: u64,
+    #[prost(uint64, tag = "10")]
+    order: u64,
+    #[prost(string, optional, tag = "11")]
+    version_id: Option<String>,
+    #[prost(bytes = "vec", tag = "12")]
+    content: Vec<u8>,
+    #[prost(uint32, tag = "13")]
+    acl: u32,
+    #[prost(uint32, tag = "14")]
+    storage_class: u32,
+    #[prost(message, repeated, tag = "15")]
+    tags: Vec<PairWire>,
+    #[prost(message, optional, tag = "16")]
+    attributes: Option<AttributesWire>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct PairWire {
+    #[prost(string, tag = "1")]
+    key: String,
+    #[prost(string, tag = "2")]
+    value: String,
+}
+
+/// Stored headers: values are bytes as they came.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct AttributesWire {
+    /// Absent for the default.
+    #[prost(bytes = "bytes", optional, tag = "1")]
+    content_type: Option<Bytes>,
+    #[prost(bytes = "bytes", optional, tag = "2")]
+    cache_control: Option<Bytes>,
+    #[prost(bytes = "bytes", optional, tag = "3")]
+    content_disposition: Option<Bytes>,
+    #[prost(bytes = "bytes", optional, tag = "4")]
+    content_encoding: Option<Bytes>,
+    #[prost(bytes = "bytes", optional, tag = "5")]
+    content_language: Option<Bytes>,
+    #[prost(bytes = "bytes", optional, tag = "6")]
+    expires: Option<Bytes>,
+    #[prost(message, repeated, tag = "7")]
+    metadata: Vec<FieldWire>,
+    #[prost(message, repeated, tag = "8")]
+    persistent: Vec<FieldWire>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct FieldWire {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(bytes = "bytes", tag = "2")]
+    value: Bytes,
+}
+
+impl Stored for Head {
+    const NAME: &'static str = "head";
+    type Wire = HeadWire;
+
+    fn to_wire(&self) -> HeadWire {
+        let mut wire = HeadWire {
+            length: self.length,
+            crc64: self.crc64,
+            modified_s: self.modified_s,
+            order: self.order,
+            version_id: self.version_id.clone(),
+            content: match self.content {
+                Content::Inline => Vec::new(),
+                Content::Extents(content) => content.0.to_vec(),
+            },
+            acl: acl_to_wire(self.acl),
+            storage_class: class_to_wire(self.storage_class),
+            tags: self
+                .tags
+                .iter()
+                .map(|(key, value)| PairWire { key: key.clone(), value: value.clone() })
+                .collect(),
+            attributes: attributes_to_wire(&self.attributes),
+            ..HeadWire::default()
+        };
+        match &self.kind {
+            Kind::Normal { md5 } => {
+                wire.kind = NORMAL;
+                wire.md5 = md5.to_vec();
+            }
+            Kind::Multipart { etag } => {
+                wire.kind = MULTIPART;
+                wire.etag.clone_from(etag);
+            }
+            Kind::Appendable { etag_s, sealed_s, fence } => {
+                wire.kind = APPENDABLE;
+                wire.etag_s = *etag_s;
+                wire.sealed_s = *sealed_s;
+                wire.fence = *fence;
+            }
+            Kind::Symlink { etag } => {
+                wire.kind = SYMLINK;
+                wire.etag.clone_from(etag);
+            }
+        }
+        wire
+    }
+
+    fn from_wire(wire: HeadWire) -> Result<Self, &'static str> {
+        let kind = match wire.kind {
+            NORMAL => Kind::Normal { md5: wire.md5.try_into().map_err(|_| "not an MD5")? },
+            MULTIPART => Kind::Multipart { etag: wire.etag },
+            APPENDABLE => {
+                Kind::Appendable { etag_s: wire.etag_s, sealed_s: wire.sealed_s, fence: wire.fence }
+            }
+            SYMLINK => Kind::Symlink { etag: wire.etag },
+            _ => return Err("unknown kind"),
+        };
+        let content = if wire.content.is_empty() {
+            Content::Inline
+        } else {
+            Content::Extents(ContentId::from_slice(&wire.content).ok_or("not a content id")?)
+        };
+        Ok(Self {
+            kind,
+            length: wire.length,
+            crc64: wire.crc64,
+            content,
+            modified_s: wire.modified_s,
+            attributes: wire.attributes.map(attributes_from_wire).unwrap_or_default(),
+            acl: acl_from_wire(wire.acl)?,
+            tags: wire.tags.into_iter().map(|tag| (tag.key, tag.value)).collect(),
+            storage_class: class_from_wire(wire.storage_class)?,
+            order: wire.order,
+            version_id: wire.version_id,
+        })
+    }
+}
+
+/// `None` for the defaults, which most logs have: a head is rewritten by every append.
+fn attributes_to_wire(attributes: &Attributes) -> Option<AttributesWire> {
+    let defaults = Attributes::default();
+    if *attributes == defaults {
+        return None;
+    }
+    let fields = |list: &[(String, Bytes)]| {
+        let field = |(name, value): &(String, Bytes)| FieldWire {
+            name: name.clone(),
+            value: value.clone(),
+        };
+        list.iter().map(field).collect()
+    };
+    let content_type = &attributes.content_type;
+    Some(AttributesWire {
+        content_type: (*content_type != defaults.content_type).then(|| content_type.clone()),
+        cache_control: attributes.cache_control.clone(),
+        content_disposition: attributes.content_disposition.clone(),
+        content_encoding: attributes.content_encoding.clone(),
+        content_language: attributes.content_language.clone(),
+        expires: attributes.expires.clone(),
+        metadata: fields(&attributes.metadata),
+        persistent: fields(&attributes.persistent),
+    })
+}
+
+fn attributes_from_wire(wire: AttributesWire) -> Attributes {
+    let fields = |list: Vec<FieldWire>| {
+        list.into_iter().map(|field| (field.name, field.value)).collect::<Vec<_>>()
+    };
+    Attributes {
+        content_type: wire.content_type.unwrap_or(Attributes::default().content_type),
+        cache_control: wire.cache_control,
+        content_disposition: wire.content_disposition,
+        content_encoding: wire.content_encoding,
+        content_language: wire.content_language,
+        expires: wire.expires,
+        metadata: fields(wire.metadata),
+        persistent: fields(wire.persistent),
+    }
+}
+
+fn acl_to_wire(acl: ObjectAcl) -> u32 {
+    match acl {
+        ObjectAcl::Default => 0,
+        ObjectAcl::Private => 1,
+        ObjectAcl::PublicRead => 2,
+        ObjectAcl::PublicReadWrite => 3,
+    }
+}
+
+fn acl_from_wire(wire: u32) -> Result<ObjectAcl, &'static str> {
+    Ok(match wire {
+        0 => ObjectAcl::Default,
+        1 => ObjectAcl::Private,
+        2 => ObjectAcl::PublicRead,
+        3 => ObjectAcl::PublicReadWrite,
+        _ => return Err("unknown acl"),
+    })
+}

@@ -1,0 +1,160 @@
+use bytes::Bytes;
+use ossia_store::BlobId;
+use proptest::{collection::vec, prelude::*};
+
+use super::*;
+use crate::{
+    keys::ContentId,
+    words::{Attributes, ObjectAcl, StorageClass},
+};
+
+fn head() -> Head {
+    Head {
+        kind: Kind::Appendable { etag_s: 1_767_225_600, sealed_s: None, fence: 0 },
+        length: 11,
+        crc64: 5_981_764_153_023_615_706,
+        content: Content::Extents(ContentId([7; 16])),
+        modified_s: 1_767_225_600,
+        attributes: Attributes::default(),
+        acl: ObjectAcl::Default,
+        tags: vec![],
+        storage_class: StorageClass::Standard,
+        order: 1,
+        version_id: None,
+    }
+}
+
+/// The bytes of a head are a format: a change here breaks stores that exist.
+#[test]
+fn a_head_has_these_bytes() {
+    let expected = [
+        &b"\x01\x08\x03\x10\x0b\x19"[..],
+        &5_981_764_153_023_615_706_u64.to_le_bytes(),
+        b"\x30\x80\xf2\xd6\xca\x06\x38\x80\xf2\xd6\xca\x06\x50\x01\x62\x10",
+        &[7; 16],
+    ]
+    .concat();
+    assert_eq!(head().encode(), expected);
+}
+
+fn arb_kind() -> impl Strategy<Value = Kind> {
+    prop_oneof![
+        any::<[u8; 16]>().prop_map(|md5| Kind::Normal { md5 }),
+        "[A-F0-9-]{0,40}".prop_map(|etag| Kind::Multipart { etag }),
+        any::<(u64, Option<u64>, u64)>()
+            .prop_map(|(etag_s, sealed_s, fence)| { Kind::Appendable { etag_s, sealed_s, fence } }),
+        "[A-F0-9]{32}".prop_map(|etag| Kind::Symlink { etag }),
+    ]
+}
+
+fn arb_bytes() -> impl Strategy<Value = Bytes> {
+    vec(any::<u8>(), 0..30).prop_map(Bytes::from)
+}
+
+prop_compose! {
+    fn arb_attributes()(
+        content_type in arb_bytes(),
+        optional in vec(proptest::option::of(arb_bytes()), 5),
+        metadata in vec(("[a-z0-9-]{1,9}", arb_bytes()), 0..4),
+        persistent in vec(("[a-z0-9-]{1,9}", arb_bytes()), 0..4),
+    ) -> Attributes {
+        Attributes {
+            content_type,
+            cache_control: optional[0].clone(),
+            content_disposition: optional[1].clone(),
+            content_encoding: optional[2].clone(),
+            content_language: optional[3].clone(),
+            expires: optional[4].clone(),
+            metadata,
+            persistent,
+        }
+    }
+}
+
+prop_compose! {
+    fn arb_head()(
+        kind in arb_kind(),
+        (length, crc64, modified_s, order) in any::<(u64, u64, u64, u64)>(),
+        content in proptest::option::of(any::<[u8; 16]>()),
+        attributes in arb_attributes(),
+        acl in proptest::sample::select(ObjectAcl::ALL),
+        storage_class in proptest::sample::select(StorageClass::ALL),
+        tags in vec(("[a-z]{1,5}", "[a-zé]{0,5}"), 0..4),
+        version_id in proptest::option::of("[A-Za-z0-9]{1,20}"),
+    ) -> Head {
+        Head {
+            kind,
+            length,
+            crc64,
+            content: content.map_or(Content::Inline, |id| Content::Extents(ContentId(id))),
+            modified_s,
+            attributes,
+            acl,
+            tags,
+            storage_class,
+            order,
+            version_id,
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn heads_come_back_as_they_were(head in arb_head()) {
+        prop_assert_eq!(Head::decode(&head.encode()), Ok(head));
+    }
+
+    #[test]
+    fn extents_and_tombstones_come_back_as_they_were(
+        length in 1..u64::MAX / 2,
+        crc64 in any::<u64>(),
+        blob in proptest::option::of((any::<[u8; 16]>(), 0..u64::MAX / 2)),
+        blobs in vec(any::<[u8; 16]>(), 0..5),
+    ) {
+        let source = match blob {
+            Some((id, offset)) => Source::Blob { id: BlobId(id), offset },
+            None => Source::Payload,
+        };
+        let extent = Extent { length, crc64, source };
+        prop_assert_eq!(Extent::decode(&extent.encode()), Ok(extent));
+        let blobs = blobs.into_iter().map(BlobId).collect();
+        let tombstone = Tombstone { when_ms: crc64, length, blobs };
+        prop_assert_eq!(Tombstone::decode(&tombstone.encode()), Ok(tombstone));
+    }
+
+    #[test]
+    fn no_bytes_make_a_decoder_panic(
+        bytes in vec(any::<u8>(), 0..200),
+        head in arb_head(),
+        flip in any::<(proptest::sample::Index, u8)>(),
+    ) {
+        let mut damaged = head.encode().to_vec();
+        let at = flip.0.index(damaged.len());
+        damaged[at] ^= flip.1;
+        for bytes in [bytes.clone(), [&[1][..], &bytes].concat(), damaged] {
+            let bytes = Bytes::from(bytes);
+            let _ = Head::decode(&bytes);
+            let _ = Extent::decode(&bytes);
+            let _ = Reference::decode(&bytes);
+            let _ = Tombstone::decode(&bytes);
+            let _ = Catalogue::decode(&bytes);
+            let _ = BucketRecord::decode(&bytes);
+            let _ = <Counters as Stored>::decode(&bytes);
+            let _ = Dropped::decode(&bytes);
+        }
+    }
+}
+
+#[test]
+fn a_record_of_another_format_is_damaged_and_an_unknown_field_is_not() {
+    let mut bytes = head().encode().to_vec();
+    // Field 60, a number.
+    bytes.extend_from_slice(b"\xe0\x03\x05");
+    assert_eq!(Head::decode(&bytes.clone().into()), Ok(head()));
+    bytes[0] = 2;
+    assert!(Head::decode(&bytes.into()).is_err());
+    assert!(Head::decode(&Bytes::new()).is_err());
+    // A length of nothing would make a reader stand still.
+    let extent = Extent { length: 0, crc64: 0, source: Source::Payload };
+    assert!(Extent::decode(&extent.encode()).is_err());
+}

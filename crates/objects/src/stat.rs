@@ -1,0 +1,103 @@
+//! Counting a bucket: a scan of its heads, remembered in proportion to what it cost.
+//!
+//! Nothing is counted while objects are written, so a count costs an append nothing.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use ossia_store::{Item, SCAN_LIMIT_MAX, Scan, successor};
+use tokio::time::Instant;
+
+use crate::{
+    BucketError, BucketStat, Failure,
+    core::{Core, Place},
+    keys, list,
+    words::BucketName,
+};
+
+/// A count is kept so many times as long as it took, so that counting takes at most a hundredth of the time.
+const KEPT_FACTOR: u32 = 100;
+/// Counts quicker than this are not kept: small buckets are exact.
+const KEPT_FROM: Duration = Duration::from_millis(50);
+const KEPT_MAX: Duration = Duration::from_secs(3_600);
+/// The most counts kept.
+const ENTRIES_MAX: usize = 1_024;
+
+/// Counts that were expensive.
+#[derive(Debug, Default)]
+pub(crate) struct StatCache {
+    kept: Mutex<HashMap<u64, (Instant, BucketStat)>>,
+    /// One count at a time.
+    counting: tokio::sync::Mutex<()>,
+}
+
+impl StatCache {
+    fn get(&self, id: u64) -> Option<BucketStat> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get(&id).filter(|(until, _)| *until > Instant::now()).map(|(_, stat)| stat.clone())
+    }
+
+    fn keep(&self, id: u64, took: Duration, stat: &BucketStat) {
+        if took < KEPT_FROM {
+            return;
+        }
+        let now = Instant::now();
+        let until = now + took.saturating_mul(KEPT_FACTOR).min(KEPT_MAX);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|_, (until, _)| *until > now);
+        if kept.len() < ENTRIES_MAX {
+            kept.insert(id, (until, stat.clone()));
+        }
+    }
+}
+
+impl Core {
+    pub(crate) async fn bucket_stat(
+        self: &Arc<Self>,
+        name: &BucketName,
+    ) -> Result<BucketStat, BucketError> {
+        let place = self.place::<BucketError>(name).await?;
+        let id = place.catalogue.id;
+        if let Some(stat) = self.stats.get(id) {
+            return Ok(stat);
+        }
+        let _turn = self.stats.counting.lock().await;
+        if let Some(stat) = self.stats.get(id) {
+            return Ok(stat);
+        }
+        let started = Instant::now();
+        let stat = self.count(&place).await?;
+        self.stats.keep(id, started.elapsed(), &stat);
+        Ok(stat)
+    }
+
+    async fn count(&self, place: &Place) -> Result<BucketStat, Failure> {
+        let mut stat = BucketStat { gathered: self.now_ms() / 1_000, ..BucketStat::default() };
+        let first = keys::tagged(keys::HEAD, &[]);
+        for partition in place.partitions() {
+            let mut next = Some(first.clone());
+            while let Some(start) = next {
+                let end = successor(&first);
+                let scan = Scan { start, end, limit: SCAN_LIMIT_MAX, fold: None };
+                let page = self.store.scan(partition, scan).await?;
+                for item in &page.items {
+                    if let Item::Record(key, record) = item {
+                        let info = list::info(key, &record.value)?;
+                        let class = stat.classes.entry(info.storage_class).or_default();
+                        class.object_count += 1;
+                        class.storage = class.storage.saturating_add(info.length);
+                    }
+                }
+                next = page.resume;
+                tokio::task::yield_now().await;
+            }
+        }
+        stat.object_count = stat.classes.values().map(|class| class.object_count).sum();
+        stat.storage =
+            stat.classes.values().fold(0, |sum, class| class.storage.saturating_add(sum));
+        Ok(stat)
+    }
+}

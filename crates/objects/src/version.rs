@@ -1,0 +1,238 @@
+//! Writing a new current version under a key, and letting go of the one that it replaces.
+//!
+//! Put and copy end here. In a bucket with versions the old head would move to the `v` keys instead of being let go; nothing else
+//! would change.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ossia_store::{BlobId, BlobWriter, FinishedBlob, Payload, View, Writes};
+
+use crate::{
+    core::{Core, Gate, OperationError, Place, Verdict, refuse},
+    keys::{self, ContentId},
+    records::{Content, Extent, Head, Kind, Reference, Source, Stored, Tombstone},
+    words::{Attributes, ObjectAcl, ObjectKey, StorageClass},
+};
+
+/// A version to be, but for its bytes.
+#[derive(Debug, Clone)]
+pub(crate) struct NewVersion {
+    pub(crate) kind: Kind,
+    pub(crate) length: u64,
+    pub(crate) crc64: u64,
+    pub(crate) attributes: Attributes,
+    pub(crate) acl: ObjectAcl,
+    pub(crate) tags: Vec<(String, String)>,
+    pub(crate) storage_class: StorageClass,
+}
+
+/// Where its bytes come from.
+pub(crate) enum NewBytes {
+    /// Written with the head.
+    Inline(Vec<Bytes>),
+    /// A blob that is not durable yet.
+    Writer(Box<dyn BlobWriter>),
+    /// A second blob with the bytes of this one, made under this owner.
+    Duplicate(BlobId, Bytes),
+}
+
+/// What one transaction writes.
+#[derive(Debug, Clone)]
+enum Named {
+    Inline(Vec<Bytes>),
+    Blob(ContentId, BlobId),
+}
+
+/// What the answer needs to know.
+#[derive(Debug, Clone)]
+pub(crate) struct Written {
+    pub(crate) etag: String,
+    pub(crate) modified_s: u64,
+    pub(crate) version_id: Option<String>,
+}
+
+/// An error that can say that an object stands in the way.
+pub(crate) trait OverwriteError: OperationError {
+    fn already_exists() -> Self;
+}
+
+impl OverwriteError for crate::PutError {
+    fn already_exists() -> Self {
+        Self::AlreadyExists
+    }
+}
+
+impl OverwriteError for crate::CopyError {
+    fn already_exists() -> Self {
+        Self::AlreadyExists
+    }
+}
+
+impl Core {
+    /// Makes a new version current.
+    pub(crate) async fn write_version<E: OverwriteError>(
+        self: &Arc<Self>,
+        place: Place,
+        key: ObjectKey,
+        version: NewVersion,
+        bytes: NewBytes,
+        forbid_overwrite: bool,
+    ) -> Result<Written, E> {
+        let (writer, duplicate) = match bytes {
+            NewBytes::Inline(pieces) => {
+                let named = Named::Inline(pieces);
+                return self.name_version(place, key, version, named, forbid_overwrite).await;
+            }
+            NewBytes::Writer(writer) => (Some(writer), None),
+            NewBytes::Duplicate(id, owner) => (None, Some((id, owner))),
+        };
+        let core = Arc::clone(self);
+        self.detached(async move {
+            let blob = core.stage(writer, duplicate).await?;
+            let named = Named::Blob(ContentId::new(core.now_ms()), blob.id);
+            let told = core.name_version(place, key, version, named, forbid_overwrite).await;
+            core.settle_blob(blob.id, &told).await;
+            told
+        })
+        .await
+    }
+
+    async fn stage(
+        &self,
+        writer: Option<Box<dyn BlobWriter>>,
+        duplicate: Option<(BlobId, Bytes)>,
+    ) -> Result<FinishedBlob, crate::Failure> {
+        Ok(match (writer, duplicate) {
+            (Some(writer), _) => writer.finish().await?,
+            (None, Some((id, owner))) => self.store.duplicate(id, owner).await?,
+            (None, None) => return Err(crate::Failure::Internal("no bytes to stage".into())),
+        })
+    }
+
+    async fn name_version<E: OverwriteError>(
+        &self,
+        place: Place,
+        key: ObjectKey,
+        version: NewVersion,
+        named: Named,
+        forbid_overwrite: bool,
+    ) -> Result<Written, E> {
+        let partition = place.partition(&key);
+        let head_key = keys::head(&key);
+        let hints = vec![head_key.clone()];
+        let now_ms = self.now_ms();
+        let (written, let_go) = self
+            .change(&place, partition, hints, Gate::Open, move |view| {
+                let old = Head::decode_option(view.get(&head_key)?.as_ref())?;
+                if forbid_overwrite && old.is_some() {
+                    return refuse(E::already_exists());
+                }
+                let head = new_head(&version, &named, old.as_ref(), now_ms);
+                let mut writes = Writes::none();
+                let mut payload = Payload::None;
+                match &named {
+                    Named::Inline(pieces) => payload = Payload::New(pieces.clone()),
+                    Named::Blob(content, blob) => {
+                        let source = Source::Blob { id: *blob, offset: 0 };
+                        let extent = Extent { length: head.length, crc64: head.crc64, source };
+                        put_extent(&mut writes, *content, head.length, extent, Payload::None);
+                    }
+                }
+                writes.put_with(head_key.clone(), head.encode(), payload);
+                let let_go = old.is_some_and(|old| let_go(&mut writes, &old, now_ms));
+                let written = Written {
+                    etag: head.etag(),
+                    modified_s: head.modified_s,
+                    version_id: head.version_id,
+                };
+                Ok((writes, (written, let_go)))
+            })
+            .await?;
+        if let_go {
+            self.reaper.wake(partition);
+        }
+        Ok(written)
+    }
+
+    /// Refuses early what the transaction would refuse, before a body is read.
+    pub(crate) async fn check_overwrite<E: OverwriteError>(
+        &self,
+        place: &Place,
+        key: &ObjectKey,
+        forbid_overwrite: bool,
+    ) -> Result<(), E> {
+        if !forbid_overwrite {
+            return Ok(());
+        }
+        let there = self.store.get(place.partition(key), keys::head(key)).await;
+        match there.map_err(crate::Failure::from)? {
+            Some(_) => Err(E::already_exists()),
+            None => Ok(()),
+        }
+    }
+}
+
+fn new_head(version: &NewVersion, named: &Named, old: Option<&Head>, now_ms: u64) -> Head {
+    Head {
+        kind: version.kind.clone(),
+        length: version.length,
+        crc64: version.crc64,
+        content: match named {
+            Named::Inline(_) => Content::Inline,
+            Named::Blob(content, _) => Content::Extents(*content),
+        },
+        modified_s: not_before(old, now_ms),
+        attributes: version.attributes.clone(),
+        acl: version.acl,
+        tags: version.tags.clone(),
+        storage_class: version.storage_class,
+        order: old.map_or(1, |old| old.order.saturating_add(1)),
+        version_id: None,
+    }
+}
+
+/// Last-Modified of a change: now, but under one key it never goes back, whatever the clock does.
+pub(crate) fn not_before(old: Option<&Head>, now_ms: u64) -> u64 {
+    (now_ms / 1_000).max(old.map_or(0, |old| old.modified_s))
+}
+
+/// Writes an extent, and the reference that goes with one in a blob.
+pub(crate) fn put_extent(
+    writes: &mut Writes,
+    content: ContentId,
+    end: u64,
+    extent: Extent,
+    payload: Payload,
+) {
+    if let Source::Blob { id, .. } = extent.source {
+        writes.put(keys::reference(id), Reference { content, end }.encode());
+    }
+    writes.put_with(keys::extent(content, end), extent.encode(), payload);
+}
+
+/// Lets go of a head's content: one tombstone, whatever its size (I9). An inline body goes with its record.
+pub(crate) fn let_go(writes: &mut Writes, old: &Head, now_ms: u64) -> bool {
+    let Some(content) = old.content_id() else {
+        return false;
+    };
+    let tombstone = Tombstone { when_ms: now_ms, length: old.length, blobs: Vec::new() };
+    writes.put(keys::tombstone(content), tombstone.encode());
+    true
+}
+
+/// The head under a key, as a body sees it.
+pub(crate) fn read_head<E>(
+    view: &dyn View,
+    key: &Bytes,
+) -> Result<Option<Head>, crate::core::Stop<E>> {
+    Ok(Head::decode_option(view.get(key)?.as_ref())?)
+}
+
+/// The writes of a change that keeps the bytes of an object where they are.
+pub(crate) fn rewrite_head<T, E>(key: &Bytes, head: &Head, answer: T) -> Verdict<T, E> {
+    let mut writes = Writes::none();
+    // Keeps an inline body; there is none to keep where the bytes are extents.
+    writes.put_with(key.clone(), head.encode(), Payload::Of(key.clone()));
+    Ok((writes, answer))
+}

@@ -1,0 +1,76 @@
+//! Background work on the index: flushing, compaction, and giving memory back. It changes no visible byte (I10).
+//!
+//! Two threads, so that a long compaction does not hold up a flush. Both end at the first failure, which poisons the store (I5).
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::{shared::Shared, tree::TreeFailed};
+
+/// Runs a piece of work on the tree, whose crate panics on some failures; `None` after one.
+fn attempt(
+    shared: &Shared,
+    name: &str,
+    work: impl FnOnce() -> Result<bool, TreeFailed>,
+) -> Option<bool> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(changed)) => return Some(changed),
+        Ok(Err(failed)) => shared.poison(format!("{name} of the index failed: {failed}")),
+        Err(_) => shared.poison(format!("{name} of the index panicked")),
+    }
+    None
+}
+
+/// The flushing thread.
+pub(crate) fn flusher(shared: &Shared) {
+    let next = || {
+        shared.chores.wait(|asked| {
+            let (flush, trim) = (asked.flush, asked.trim);
+            (asked.flush, asked.trim) = (false, false);
+            (flush || trim).then_some((flush, trim))
+        })
+    };
+    while let Some((flush, trim)) = next() {
+        if trim {
+            shared.index.trim(shared.snapshots.watermark());
+        }
+        if flush && flush_sealed(shared).is_none() {
+            return;
+        }
+    }
+}
+
+fn flush_sealed(shared: &Shared) -> Option<()> {
+    // The tree seals first and the view follows, so every memtable seen here is one that this flush writes.
+    let sealed = shared.snapshots.view().sealed.clone();
+    attempt(shared, "a flush", || shared.index.flush(shared.snapshots.watermark()))?;
+    shared.snapshots.change_view(|view| {
+        view.has_tables = true;
+        view.sealed.retain(|memtable| sealed.iter().all(|flushed| flushed.id() != memtable.id()));
+    });
+    shared.index.renew_copies();
+    shared.measure_pressure();
+    // The versions before this flush hold its memtables until the commit thread has published past it.
+    shared.queue.nudge();
+    shared.chores.ask(|asked| asked.compact = true);
+    Some(())
+}
+
+/// The compacting thread.
+pub(crate) fn compactor(shared: &Shared) {
+    while shared.chores.wait(|asked| std::mem::take(&mut asked.compact).then_some(())).is_some() {
+        let mut any = false;
+        while !shared.chores.is_stopped() {
+            let work = || shared.index.compact(shared.snapshots.watermark());
+            match attempt(shared, "a compaction", work) {
+                Some(true) => any = true,
+                Some(false) => break,
+                None => return,
+            }
+            shared.index.renew_copies();
+            shared.measure_pressure();
+        }
+        if any {
+            shared.queue.nudge();
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! Segments: the files that the journal is made of.
+//!
+//! ```text
+//! journal/0000000000000001.seg          16 hex digits: the segment's number
+//! +-----------------+---------+---------+ ... +-------------------+
+//! | header, 4,096   | frame   | frame   |     | zeros to the end  |
+//! +-----------------+---------+---------+ ... +-------------------+
+//!
+//! header
+//!  0 magic       8   "OSSIAJNL"
+//!  8 version     4   1
+//! 12 reserved    4   zero
+//! 16 store      16   the store's id
+//! 32 number      8   as in the name, from 1, never used again
+//! 40 salt        8   random
+//! 48 reserved    8   zero
+//! 56 check       4   crc32c of header 0..56
+//! 60 reserved    to 4,096, zero
+//! ```
+//!
+//! A segment is made as `.new`, filled with zeros, synced with its header, and only then gets its name: so a `.seg` whose header
+//! does not read is damage, never a crash. Zeros are there for speed (a sync need not write the file's own data) and no more: a
+//! file that ends early reads as zeros, and a frame longer than a segment simply makes its segment longer.
+
+use std::{
+    collections::VecDeque,
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+};
+
+use super::frame::{BLOCK_BYTES, Site};
+use crate::{
+    codec::Reader,
+    disk::{Access, Disk, DiskFile, is_full},
+};
+
+const MAGIC: [u8; 8] = *b"OSSIAJNL";
+const VERSION: u32 = 1;
+const CHECK_AT: usize = 56;
+/// Zeros are written in pieces of this size.
+const FILL_BYTES: usize = 1 << 20;
+/// The first segment of a start that finds no spare one is no longer than this, so that the start is quick.
+pub(crate) const START_SEGMENT_BYTES: u64 = 4 << 20;
+
+/// An open segment.
+#[derive(Debug, Clone)]
+pub(crate) struct Segment {
+    pub(crate) number: u64,
+    pub(crate) salt: u64,
+    pub(crate) file: Arc<dyn DiskFile>,
+    /// The file's length when it was opened or made.
+    pub(crate) bytes: u64,
+}
+
+impl Segment {
+    pub(crate) fn site(&self, store: [u8; 16], offset: u64) -> Site {
+        Site { store, segment: self.number, salt: self.salt, offset }
+    }
+}
+
+/// The name of a segment's file.
+pub(crate) fn path(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("{number:016x}.seg"))
+}
+
+/// The segment that a file name stands for.
+pub(crate) fn number_of(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".seg")?;
+    let lower = digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    (digits.len() == 16 && lower).then(|| u64::from_str_radix(digits, 16).ok()).flatten()
+}
+
+fn encode_header(store: [u8; 16], number: u64, salt: u64) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(BLOCK_BYTES as usize);
+    bytes.extend(MAGIC);
+    bytes.extend(VERSION.to_le_bytes());
+    bytes.extend([0; 4]);
+    bytes.extend(store);
+    bytes.extend(number.to_le_bytes());
+    bytes.extend(salt.to_le_bytes());
+    bytes.extend([0; 8]);
+    let check = crc32c::crc32c(&bytes);
+    bytes.extend(check.to_le_bytes());
+    bytes.resize(BLOCK_BYTES as usize, 0);
+    bytes
+}
+
+/// The salt in a header, or what is wrong with it.
+pub(crate) fn decode_header(
+    bytes: &[u8],
+    store: [u8; 16],
+    number: u64,
+) -> Result<u64, &'static str> {
+    let short = "the segment header is cut short";
+    let bytes = bytes.get(..BLOCK_BYTES as usize).ok_or(short)?;
+    let mut reader = Reader(bytes);
+    let checked = bytes.get(..CHECK_AT).ok_or(short)?;
+    let check = Reader(bytes.get(CHECK_AT..).ok_or(short)?).u32().ok_or(short)?;
+    if reader.array() != Some(MAGIC) || crc32c::crc32c(checked) != check {
+        return Err("the segment header does not match its checksum");
+    }
+    if reader.u32() != Some(VERSION) {
+        return Err("the segment has a version that this program does not know");
+    }
+    reader.reserved(4).ok_or("reserved bytes of the segment header are set")?;
+    if reader.array() != Some(store) {
+        return Err("the segment belongs to another store");
+    }
+    if reader.u64() != Some(number) {
+        return Err("the segment header names another number than the file");
+    }
+    let salt = reader.u64().ok_or(short)?;
+    reader.reserved(8).ok_or("reserved bytes of the segment header are set")?;
+    reader.u32().ok_or(short)?;
+    reader.reserved(reader.0.len()).ok_or("bytes behind the segment header are set")?;
+    Ok(salt)
+}
+
+/// Where segments are made.
+#[derive(Debug, Clone)]
+pub(crate) struct Yard {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) folder: PathBuf,
+    pub(crate) store: [u8; 16],
+}
+
+impl Yard {
+    /// Makes a segment, durably; one of that number that holds nothing is replaced.
+    pub(crate) fn prepare(&self, number: u64, bytes: u64) -> io::Result<Segment> {
+        let scratch = self.folder.join(format!("{number:016x}.new"));
+        let made = self.fill(&scratch, number, bytes);
+        if made.is_err() {
+            // What is left would only take room; the next start removes it, too.
+            let _ = self.disk.remove(&scratch);
+        }
+        let (file, salt) = made?;
+        self.disk.rename(&scratch, &path(&self.folder, number))?;
+        self.disk.sync_folder(&self.folder)?;
+        Ok(Segment { number, salt, file, bytes })
+    }
+
+    fn fill(
+        &self,
+        scratch: &Path,
+        number: u64,
+        bytes: u64,
+    ) -> io::Result<(Arc<dyn DiskFile>, u64)> {
+        let salt = getrandom::u64()
+            .map_err(|error| io::Error::other(format!("no random bytes: {error}")))?;
+        let file = self.disk.open(scratch, Access::Create)?;
+        file.write_at(&encode_header(self.store, number, salt), 0)?;
+        let zeros = vec![0; FILL_BYTES];
+        let mut offset = BLOCK_BYTES;
+        while offset < bytes {
+            let count = usize::try_from(bytes - offset).map_or(FILL_BYTES, |c| c.min(FILL_BYTES));
+            file.write_at(zeros.get(..count).unwrap_or(&zeros), offset)?;
+            offset += count as u64;
+        }
+        file.sync()?;
+        Ok((file, salt))
+    }
+}
+
+/// Why there is no next segment.
+#[derive(Debug, Clone)]
+pub(crate) enum NoSpare {
+    /// The medium is full; another try may succeed.
+    Full(String),
+    /// The medium failed.
+    Failed(String),
+    /// The store is closing.
+    Stopped,
+}
+
+/// Segments made ahead of their use, by a thread of their own.
+#[derive(Debug)]
+pub(crate) struct Spares {
+    yard: Yard,
+    bytes: u64,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    ready: VecDeque<Segment>,
+    wanted: Option<u64>,
+    failed: Option<NoSpare>,
+    stopped: bool,
+}
+
+impl Spares {
+    pub(crate) fn new(yard: Yard, bytes: u64, ready: VecDeque<Segment>) -> Self {
+        let state = Mutex::new(State { ready, ..State::default() });
+        Self { yard, bytes, state, changed: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has segment `number` made, unless it is there.
+    pub(crate) fn ask(&self, number: u64) {
+        let mut state = self.lock();
+        if state.ready.iter().all(|segment| segment.number != number) {
+            state.wanted = Some(number);
+            self.changed.notify_all();
+        }
+    }
+
+    /// Segment `number`; waits while it is being made, which is as fast as the medium writes.
+    pub(crate) fn take(&self, number: u64) -> Result<Segment, NoSpare> {
+        let mut state = self.lock();
+        state.failed = None;
+        loop {
+            if let Some(at) = state.ready.iter().position(|segment| segment.number == number) {
+                return state.ready.remove(at).ok_or(NoSpare::Stopped);
+            }
+            if let Some(why) = state.failed.take() {
+                return Err(why);
+            }
+            if state.stopped {
+                return Err(NoSpare::Stopped);
+            }
+            if state.wanted.is_none() {
+                state.wanted = Some(number);
+                self.changed.notify_all();
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    pub(crate) fn stop(&self) {
+        self.lock().stopped = true;
+        self.changed.notify_all();
+    }
+
+    /// The maker's thread.
+    pub(crate) fn run(&self) {
+        // However this ends, nobody may wait for it any more.
+        struct End<'a>(&'a Spares);
+        impl Drop for End<'_> {
+            fn drop(&mut self) {
+                self.0.stop();
+            }
+        }
+        let _end = End(self);
+        let mut state = self.lock();
+        while !state.stopped {
+            let Some(number) = state.wanted else {
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            drop(state);
+            let made = self.yard.prepare(number, self.bytes);
+            state = self.lock();
+            state.wanted = None;
+            match made {
+                Ok(segment) => state.ready.push_back(segment),
+                Err(error) if is_full(&error) => {
+                    state.failed = Some(NoSpare::Full(error.to_string()));
+                }
+                Err(error) => state.failed = Some(NoSpare::Failed(error.to_string())),
+            }
+            self.changed.notify_all();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_numbers_agree() {
+        let name = path(Path::new(""), 0x2a);
+        assert_eq!(name.to_str(), Some("000000000000002a.seg"));
+        assert_eq!(number_of("000000000000002a.seg"), Some(0x2a));
+        for odd in
+            ["2a.seg", "000000000000002A.seg", "000000000000002a.new", "+00000000000002a.seg"]
+        {
+            assert_eq!(number_of(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_or_foreign_header_is_told() {
+        let header = encode_header([1; 16], 5, 77);
+        assert_eq!(decode_header(&header, [1; 16], 5), Ok(77));
+        assert!(decode_header(&header, [2; 16], 5).is_err());
+        assert!(decode_header(&header, [1; 16], 6).is_err());
+        assert!(decode_header(&header[..4_095], [1; 16], 5).is_err());
+        for at in 0..header.len() {
+            let mut damaged = header.clone();
+            damaged[at] ^= 1;
+            assert!(decode_header(&damaged, [1; 16], 5).is_err(), "byte {at}");
+        }
+    }
+}

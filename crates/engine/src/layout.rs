@@ -1,0 +1,227 @@
+//! The data folder: who may use it, and what it is.
+//!
+//! ```text
+//! LOCK                 held by flock while a process has the store open; holds that process's number
+//! LAYOUT               text, written last when a store is made, never changed within a format:
+//!                        ossia-store
+//!                        format 1
+//!                        store <32 hex digits>
+//!                        shards 1
+//!                        check <8 hex digits: crc32c of the lines above>
+//! shard-0/journal/     segments
+//! shard-0/index/       lsm-tree's files
+//! shard-0/copies/      copies of the index's `current` and manifest
+//! blobs/<2 hex>/       blobs that the index names
+//! staging/             blobs on their way
+//! ```
+//!
+//! Other names in the folder are left alone.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::{
+    OpenError,
+    disk::{self, Access, Disk, Lock, read_whole, write_whole},
+    journal::{
+        recover,
+        segment::{START_SEGMENT_BYTES, Yard},
+    },
+    tree::Index,
+};
+
+/// The format that this version writes, and the newest that it reads.
+pub(crate) const FORMAT: u32 = 1;
+const LAYOUT: &str = "LAYOUT";
+const LAYOUT_BYTES_MAX: u64 = 4_096;
+const LOCK: &str = "LOCK";
+
+/// Takes the folder for this process.
+pub(crate) fn hold(folder: &Path) -> Result<Lock, OpenError> {
+    let path = folder.join(LOCK);
+    match disk::lock(&path).map_err(OpenError::io(&path))? {
+        Ok(lock) => Ok(lock),
+        Err(text) => {
+            Err(OpenError::Locked { folder: folder.into(), pid: text.trim().parse().ok() })
+        }
+    }
+}
+
+/// What `LAYOUT` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Layout {
+    pub(crate) store: [u8; 16],
+}
+
+/// The one shard of this format's stores.
+pub(crate) fn shard(folder: &Path) -> PathBuf {
+    folder.join("shard-0")
+}
+
+/// Where a shard's segments are.
+pub(crate) fn yard(disk: &Arc<dyn Disk>, shard: &Path, layout: Layout) -> Yard {
+    Yard { disk: Arc::clone(disk), folder: shard.join("journal"), store: layout.store }
+}
+
+/// Reads the layout, making the store first where there is none.
+pub(crate) fn open_or_make(
+    disk: &Arc<dyn Disk>,
+    folder: &Path,
+    segment_bytes: u64,
+) -> Result<Layout, OpenError> {
+    let path = folder.join(LAYOUT);
+    match read_whole(disk.as_ref(), &path, LAYOUT_BYTES_MAX) {
+        Ok(bytes) => decode(folder, &path, &bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => make(disk, folder, segment_bytes),
+        Err(error) => Err(OpenError::Io { path, error }),
+    }
+}
+
+fn encode(layout: Layout) -> String {
+    let store = u128::from_be_bytes(layout.store);
+    let text = format!("ossia-store\nformat {FORMAT}\nstore {store:032x}\nshards 1\n");
+    let check = crc32c::crc32c(text.as_bytes());
+    format!("{text}check {check:08x}\n")
+}
+
+fn decode(folder: &Path, path: &Path, bytes: &[u8]) -> Result<Layout, OpenError> {
+    let damaged = |what: &str| OpenError::Damaged {
+        file: path.into(),
+        offset: 0,
+        what: what.into(),
+        advice: "nothing has been changed; restore the file from a backup of this same folder"
+            .into(),
+    };
+    let text = std::str::from_utf8(bytes).map_err(|_| damaged("it is not text"))?;
+    let (checked, check) =
+        text.trim_end().rsplit_once("check ").ok_or_else(|| damaged("it has no check"))?;
+    if u32::from_str_radix(check, 16).ok() != Some(crc32c::crc32c(checked.as_bytes())) {
+        return Err(damaged("it does not match its checksum"));
+    }
+    let mut lines = checked.lines();
+    if lines.next() != Some("ossia-store") {
+        return Err(damaged("it is not of an Ossia store"));
+    }
+    let format = lines.next().and_then(|line| line.strip_prefix("format ")?.parse().ok());
+    match format {
+        Some(FORMAT) => {}
+        Some(found) if found > FORMAT => {
+            let folder = folder.into();
+            return Err(OpenError::NewerFormat { folder, found, supported: FORMAT });
+        }
+        _ => return Err(damaged("it names no known format")),
+    }
+    let store = lines.next().and_then(|line| {
+        let digits = line.strip_prefix("store ")?;
+        u128::from_str_radix(digits, 16).ok()
+    });
+    let store = store.ok_or_else(|| damaged("it names no store"))?.to_be_bytes();
+    if lines.next() != Some("shards 1") || lines.next().is_some() {
+        return Err(damaged("it has lines that its format does not have"));
+    }
+    Ok(Layout { store })
+}
+
+/// Makes a store. Each step may be the last before a crash: without `LAYOUT` nothing was ever stored, and all is made anew.
+fn make(disk: &Arc<dyn Disk>, folder: &Path, segment_bytes: u64) -> Result<Layout, OpenError> {
+    let shard = shard(folder);
+    if disk.exists(&shard).map_err(OpenError::io(&shard))? {
+        refuse_a_store_without_layout(disk, folder, &shard)?;
+        disk.remove_folder(&shard).map_err(OpenError::io(&shard))?;
+    }
+    let mut store = [0; 16];
+    getrandom::fill(&mut store).map_err(|error| OpenError::Io {
+        path: folder.into(),
+        error: io::Error::other(format!("no random bytes: {error}")),
+    })?;
+    let layout = Layout { store };
+    let yard = yard(disk, &shard, layout);
+    disk.make_folder(&yard.folder).map_err(OpenError::io(&yard.folder))?;
+    yard.prepare(1, segment_bytes.min(START_SEGMENT_BYTES)).map_err(OpenError::io(&yard.folder))?;
+    Index::create(disk, &shard)?;
+    for made in [&shard, folder] {
+        disk.sync_folder(made).map_err(OpenError::io(made))?;
+    }
+    // The folder's own name; where it was made by someone else long ago this costs little.
+    let above = match folder.parent() {
+        Some(above) if above.as_os_str().is_empty() => Path::new("."),
+        Some(above) => above,
+        None => folder,
+    };
+    disk.sync_folder(above).map_err(OpenError::io(above))?;
+    let path = folder.join(LAYOUT);
+    write_whole(disk.as_ref(), &path, encode(layout).as_bytes()).map_err(OpenError::io(&path))?;
+    Ok(layout)
+}
+
+/// A store that has lost its `LAYOUT` must not be taken for one whose making was interrupted.
+fn refuse_a_store_without_layout(
+    disk: &Arc<dyn Disk>,
+    folder: &Path,
+    shard: &Path,
+) -> Result<(), OpenError> {
+    let lost = || OpenError::Damaged {
+        file: folder.join(LAYOUT),
+        offset: 0,
+        what: "it is missing, and the folder holds a store".into(),
+        advice: "nothing has been changed; restore the file from a backup of this same folder"
+            .into(),
+    };
+    let journal = shard.join("journal");
+    let names = match disk.list(&journal) {
+        Ok(names) => names,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(OpenError::Io { path: journal, error }),
+    };
+    let mut segments = names.iter().filter(|name| name.ends_with(".seg"));
+    let (first, second) = (segments.next(), segments.next());
+    if second.is_some() {
+        return Err(lost());
+    }
+    let Some(name) = first else { return Ok(()) };
+    let path = journal.join(name);
+    // The first frame is written after `LAYOUT`. Its store is not known here, so anything but zeros counts.
+    let file = disk.open(&path, Access::Read).map_err(OpenError::io(&path))?;
+    let bytes = file.length().map_err(OpenError::io(&path))?;
+    let segment = crate::journal::segment::Segment { number: 0, salt: 0, file, bytes };
+    let blank = recover::is_blank(&segment).map_err(OpenError::io(&path))?;
+    if blank { Ok(()) } else { Err(lost()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LAYOUT: Layout = Layout { store: [0xab; 16] };
+
+    fn told(text: &str) -> Result<Layout, OpenError> {
+        decode(Path::new("data"), Path::new("data/LAYOUT"), text.as_bytes())
+    }
+
+    #[test]
+    fn a_layout_comes_back() {
+        assert_eq!(told(&encode(LAYOUT)).unwrap(), LAYOUT);
+    }
+
+    #[test]
+    fn a_newer_format_is_named_and_not_called_damage() {
+        let text = encode(LAYOUT).replace("format 1", "format 2");
+        let (body, _) = text.split_once("check").unwrap();
+        let text = format!("{body}check {:08x}\n", crc32c::crc32c(body.as_bytes()));
+        assert!(matches!(told(&text), Err(OpenError::NewerFormat { found: 2, supported: 1, .. })));
+    }
+
+    #[test]
+    fn every_changed_byte_of_a_layout_is_damage() {
+        let text = encode(LAYOUT);
+        for at in 0..text.len() - 1 {
+            let mut bytes = text.clone().into_bytes();
+            bytes[at] ^= 1;
+            let told = decode(Path::new(""), Path::new(""), &bytes);
+            assert!(matches!(told, Err(OpenError::Damaged { .. })), "byte {at}: {told:?}");
+        }
+    }
+}

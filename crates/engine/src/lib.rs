@@ -1,0 +1,36 @@
+//! Ossia's embedded engine: a journal, an index over it, and blob files, in one folder of one machine.
+//!
+//! Open a store with [`LocalEngine::open`]; it keeps the contracts of `ossia-store`. What a write goes through, in order:
+//! *accepted* by admission, *written* to the journal with its group, *durable* after the group's one sync, *visible* to readers,
+//! answered. The parts:
+//!
+//! - `journal`: segment files, frames, recovery. What Ossia promises stands or falls here.
+//! - `commit`: the one thread that owns order.
+//! - `tree`: the `lsm-tree` crate, and what it takes to use it safely.
+//! - `blobs`: immutable files beside the journal.
+//! - `disk`: every file access of this crate (the tree has its own), so that faults can be put in.
+//!
+//! This crate must not know OSS's rules, objects, or HTTP. The bytes on the disk are drawn in `docs/FORMAT.md`.
+
+mod background;
+mod blobs;
+mod codec;
+mod commit;
+pub mod disk;
+mod engine;
+mod error;
+mod journal;
+mod layout;
+mod open;
+mod options;
+mod overlay;
+mod payloads;
+mod queue;
+mod scan;
+mod shared;
+mod submit;
+mod tree;
+
+pub use engine::LocalEngine;
+pub use error::OpenError;
+pub use options::EngineOptions;

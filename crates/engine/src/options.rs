@@ -1,0 +1,91 @@
+//! The engine's settings.
+
+use std::path::PathBuf;
+
+use ossia_store::{KEY_BYTES_MAX, PAYLOAD_BYTES_MAX, RECORD_BYTES_MAX};
+
+use crate::OpenError;
+
+/// One transaction's bytes at most, with room for its keys and framing.
+pub(crate) const TRANSACTION_BYTES_MAX: usize =
+    PAYLOAD_BYTES_MAX + RECORD_BYTES_MAX + 1_024 * (KEY_BYTES_MAX + 64);
+
+/// How a [`crate::LocalEngine`] uses its machine. Whether writes are synced is not a setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineOptions {
+    /// The data folder; made when absent. One process at a time.
+    pub data: PathBuf,
+    /// Length of a journal segment in bytes, a multiple of 4,096, at least 16 KiB. Default 64 MiB.
+    ///
+    /// Each is filled with zeros once, ahead of its use, so a store with any write in it takes at least one of these. The first
+    /// of a new store is at most 4 MiB long, so that a start is quick.
+    pub segment_bytes: u64,
+    /// How large the index's in-memory part grows before it is written out, in bytes. Default 32 MiB.
+    pub memtable_bytes: u64,
+    /// How many bytes of journal may lie behind the last checkpoint; bounds what a start replays. Default 256 MiB.
+    pub checkpoint_bytes: u64,
+    /// Cache of the index's blocks, in bytes. Default 16 MiB.
+    pub cache_bytes: u64,
+    /// The most bytes of transactions that are accepted and not yet answered; more wait. Default 64 MiB.
+    pub queue_bytes_max: usize,
+    /// A group takes no further transaction once it has this many bytes. Default 8 MiB.
+    pub group_bytes_max: usize,
+    /// Writes are refused as full when the medium has fewer free bytes than this; deletes go on. Default 192 MiB.
+    pub reserve_bytes: u64,
+    /// How many reads may be at the disk at once. Default 64.
+    pub disk_reads_max: usize,
+    /// After this long without a write, in milliseconds, the in-memory part of the index is written out and its memory given
+    /// back. Default 10,000.
+    pub idle_flush_ms: u64,
+    /// How long admission lets a write wait for its turn before it answers busy, in milliseconds. Default 10,000.
+    pub admission_wait_ms: u64,
+}
+
+impl EngineOptions {
+    /// The defaults, on this data folder.
+    pub fn new(data: impl Into<PathBuf>) -> Self {
+        Self {
+            data: data.into(),
+            segment_bytes: 64 << 20,
+            memtable_bytes: 32 << 20,
+            checkpoint_bytes: 256 << 20,
+            cache_bytes: 16 << 20,
+            queue_bytes_max: 64 << 20,
+            group_bytes_max: 8 << 20,
+            reserve_bytes: 192 << 20,
+            disk_reads_max: 64,
+            idle_flush_ms: 10_000,
+            admission_wait_ms: 10_000,
+        }
+    }
+
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// [`OpenError::Setting`] names the field.
+    pub fn check(&self) -> Result<(), OpenError> {
+        let refuse = |name, reason| Err(OpenError::Setting { name, reason });
+        if !self.segment_bytes.is_multiple_of(4_096) || self.segment_bytes < 16 << 10 {
+            return refuse("segment_bytes", "not a multiple of 4,096, or below 16 KiB");
+        }
+        if self.segment_bytes > 1 << 31 {
+            return refuse("segment_bytes", "above 2 GiB");
+        }
+        if self.queue_bytes_max < TRANSACTION_BYTES_MAX {
+            return refuse("queue_bytes_max", "cannot hold the largest transaction");
+        }
+        if self.queue_bytes_max > 1 << 30 {
+            return refuse("queue_bytes_max", "above 1 GiB");
+        }
+        if self.group_bytes_max == 0 || self.group_bytes_max > 64 << 20 {
+            return refuse("group_bytes_max", "zero, or above 64 MiB");
+        }
+        if self.memtable_bytes == 0 || self.checkpoint_bytes == 0 {
+            return refuse("memtable_bytes", "it and checkpoint_bytes must be above zero");
+        }
+        if self.disk_reads_max == 0 {
+            return refuse("disk_reads_max", "zero");
+        }
+        Ok(())
+    }
+}

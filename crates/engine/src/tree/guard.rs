@@ -1,0 +1,134 @@
+//! What must be true of the tree's own files before its crate may open them.
+//!
+//! `lsm-tree` opens the manifest that `current` names without looking at the checksum that stands there, too; on an unlucky
+//! damage it finds an empty or older tree, reports no error, and deletes every table that this manifest does not name. So both are
+//! verified first, and copies of both are kept, renewed after every change of the set of tables.
+//!
+//! ```text
+//! index/current    version 8, checksum 16 (xxh3-128 of the manifest), kind 1 (zero)   as lsm-tree writes it
+//! index/vN         the manifest of version N
+//! index/tables/    the tables
+//! copies/current   the copies; those two files put back into `index` repair a damaged one
+//! copies/vN
+//! ```
+
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    OpenError,
+    codec::Reader,
+    disk::{Disk, read_whole, write_whole},
+};
+
+/// lsm-tree's name for the file that says which version holds.
+pub(crate) const CURRENT: &str = "current";
+/// Manifests are some tens of bytes for each table.
+const MANIFEST_BYTES_MAX: u64 = 256 << 20;
+
+struct Current {
+    version: u64,
+    checksum: u128,
+}
+
+fn decode_current(bytes: &[u8]) -> Option<Current> {
+    let mut reader = Reader(bytes);
+    let version = reader.u64()?;
+    let checksum = reader.array().map(u128::from_le_bytes)?;
+    reader.reserved(1)?;
+    reader.is_empty().then_some(Current { version, checksum })
+}
+
+fn manifest_name(version: u64) -> String {
+    format!("v{version}")
+}
+
+fn checksum(bytes: &[u8]) -> u128 {
+    let mut writer = lsm_tree::checksum::ChecksummedWriter::new(io::sink());
+    writer.write_all(bytes).expect("a sink takes everything");
+    writer.checksum().into_u128()
+}
+
+/// What was found wrong: the file, and why.
+struct Wrong(PathBuf, String);
+
+/// `current` and the manifest that it names, verified.
+struct Pair {
+    current: Vec<u8>,
+    version: u64,
+    manifest: Vec<u8>,
+}
+
+/// Reads `current` and its manifest; an error of the disk stays one, anything else that is wrong is named.
+fn read_pair(disk: &dyn Disk, folder: &Path) -> io::Result<Result<Pair, Wrong>> {
+    let current_path = folder.join(CURRENT);
+    let current = match read_whole(disk, &current_path, 4_096) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(Err(Wrong(current_path, "the file is missing".into())));
+        }
+        Err(error) => return Err(error),
+    };
+    let Some(told) = decode_current(&current) else {
+        return Ok(Err(Wrong(current_path, "the file is not of its form".into())));
+    };
+    let path = folder.join(manifest_name(told.version));
+    let manifest = match read_whole(disk, &path, MANIFEST_BYTES_MAX) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let what = format!("it names {}, which is missing", path.display());
+            return Ok(Err(Wrong(current_path, what)));
+        }
+        Err(error) => return Err(error),
+    };
+    if checksum(&manifest) != told.checksum {
+        let what = format!("it does not match the checksum in {}", current_path.display());
+        return Ok(Err(Wrong(path, what)));
+    }
+    Ok(Ok(Pair { current, version: told.version, manifest }))
+}
+
+/// Refuses a tree whose `current` or manifest is not what was written.
+pub(crate) fn verify(disk: &dyn Disk, index: &Path, copies: &Path) -> Result<(), OpenError> {
+    match read_pair(disk, index).map_err(OpenError::io(index))? {
+        Ok(_) => Ok(()),
+        Err(Wrong(file, what)) => {
+            let advice = match read_pair(disk, copies) {
+                Ok(Ok(Pair { version, .. })) => format!(
+                    "nothing has been changed; copy {} and {} into {}, and start again",
+                    copies.join(CURRENT).display(),
+                    copies.join(manifest_name(version)).display(),
+                    index.display()
+                ),
+                _ => {
+                    "nothing has been changed, and there is no good copy; restore the data folder \
+                      from a backup"
+                        .into()
+                }
+            };
+            Err(OpenError::Damaged { file, offset: 0, what, advice })
+        }
+    }
+}
+
+/// Renews the copies. The tree may change its set of tables meanwhile, so a pair that does not match is read again.
+pub(crate) fn copy(disk: &dyn Disk, index: &Path, copies: &Path) -> io::Result<()> {
+    const TRIES: usize = 8;
+    for _ in 0..TRIES {
+        if let Ok(Pair { current, version, manifest }) = read_pair(disk, index)? {
+            let name = manifest_name(version);
+            // The manifest first: a `current` that stands names one that stands.
+            write_whole(disk, &copies.join(&name), &manifest)?;
+            write_whole(disk, &copies.join(CURRENT), &current)?;
+            for old in disk.list(copies)? {
+                if old != name && old != CURRENT {
+                    disk.remove(&copies.join(old))?;
+                }
+            }
+            return Ok(());
+        }
+    }
+    Err(io::Error::other("the index changed at each try"))
+}

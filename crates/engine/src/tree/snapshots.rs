@@ -1,0 +1,176 @@
+//! Snapshots: what readers may see, and what must be kept for them.
+//!
+//! Every read registers under the lock that the watermark is computed under. Otherwise a version of the tree that a reader has just
+//! chosen could be given up before the reader gets to it.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use lsm_tree::Memtable;
+
+/// The part of the index that is in memory: enough to answer many reads without a disk and without the tree's locks.
+#[derive(Clone)]
+pub(crate) struct MemoryView {
+    /// The memtable that the commit thread inserts into.
+    pub(crate) active: Arc<Memtable>,
+    /// Those that wait for their flush, newest first.
+    pub(crate) sealed: Vec<Arc<Memtable>>,
+    /// Whether the tree has tables; without them, what is not in memory is absent.
+    pub(crate) has_tables: bool,
+}
+
+impl fmt::Debug for MemoryView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryView")
+            .field("active", &self.active.id())
+            .field("sealed", &self.sealed.len())
+            .field("has_tables", &self.has_tables)
+            .finish()
+    }
+}
+
+/// What the part in memory knows of a key.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// This value, or that it is absent.
+    Is(Option<lsm_tree::Slice>),
+    /// Only the tables can tell.
+    AskTables,
+}
+
+impl MemoryView {
+    pub(crate) fn get(&self, key: &[u8], seq: u64) -> Known {
+        for memtable in std::iter::once(&self.active).chain(&self.sealed) {
+            if let Some(item) = memtable.get(key, seq) {
+                return Known::Is((!item.is_tombstone()).then_some(item.value));
+            }
+        }
+        if self.has_tables { Known::AskTables } else { Known::Is(None) }
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    /// Readers see sequence numbers below this.
+    visible: u64,
+    open: BTreeMap<u64, usize>,
+    view: Arc<MemoryView>,
+}
+
+/// The registry of snapshots.
+#[derive(Debug)]
+pub(crate) struct Snapshots(Mutex<State>);
+
+impl Snapshots {
+    pub(crate) fn new(visible: u64, view: MemoryView) -> Self {
+        Self(Mutex::new(State { visible, open: BTreeMap::new(), view: Arc::new(view) }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Registers a reader of everything visible now.
+    pub(crate) fn open(self: &Arc<Self>) -> Snapshot {
+        let mut state = self.lock();
+        let seq = state.visible;
+        *state.open.entry(seq).or_default() += 1;
+        Snapshot { seq, view: Arc::clone(&state.view), registry: Arc::clone(self) }
+    }
+
+    /// Makes everything below `seq` visible; the caller has made it durable (I3). Returns the watermark.
+    pub(crate) fn publish(&self, seq: u64) -> u64 {
+        let mut state = self.lock();
+        assert!(seq >= state.visible, "what is visible stays so");
+        state.visible = seq;
+        state.watermark()
+    }
+
+    /// No snapshot below this is open, or will be.
+    pub(crate) fn watermark(&self) -> u64 {
+        self.lock().watermark()
+    }
+
+    /// Changes what readers find in memory from now on.
+    pub(crate) fn change_view(&self, change: impl FnOnce(&mut MemoryView)) {
+        let mut state = self.lock();
+        let mut view = MemoryView::clone(&state.view);
+        change(&mut view);
+        state.view = Arc::new(view);
+    }
+
+    /// The part in memory, as it is now.
+    pub(crate) fn view(&self) -> Arc<MemoryView> {
+        Arc::clone(&self.lock().view)
+    }
+}
+
+impl State {
+    fn watermark(&self) -> u64 {
+        self.open.first_key_value().map_or(self.visible, |(&seq, _)| seq.min(self.visible))
+    }
+}
+
+/// A registered reader; what it may see stays until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    /// It sees sequence numbers below this.
+    pub(crate) seq: u64,
+    pub(crate) view: Arc<MemoryView>,
+    registry: Arc<Snapshots>,
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        let mut state = self.registry.lock();
+        if let Some(count) = state.open.get_mut(&self.seq) {
+            *count -= 1;
+            if *count == 0 {
+                state.open.remove(&self.seq);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lsm_tree::{InternalValue, ValueType};
+
+    fn registry() -> Arc<Snapshots> {
+        let active = Arc::new(Memtable::new(0));
+        Arc::new(Snapshots::new(1, MemoryView { active, sealed: Vec::new(), has_tables: false }))
+    }
+
+    #[test]
+    fn the_watermark_waits_for_the_oldest_reader() {
+        let registry = registry();
+        let old = registry.open();
+        assert_eq!(registry.publish(5), 1);
+        let young = registry.open();
+        assert_eq!((old.seq, young.seq), (1, 5));
+        drop(young);
+        assert_eq!(registry.watermark(), 1);
+        drop(old);
+        assert_eq!(registry.watermark(), 5);
+    }
+
+    #[test]
+    fn the_newest_memtable_answers_first_and_a_snapshot_hides_what_came_after_it() {
+        let put = |memtable: &Memtable, seq, value: &str| {
+            memtable.insert(InternalValue::from_components("k", value, seq, ValueType::Value));
+        };
+        let (old, new) = (Arc::new(Memtable::new(0)), Arc::new(Memtable::new(1)));
+        put(&old, 1, "first");
+        put(&new, 2, "second");
+        new.insert(InternalValue::new_tombstone("k", 3));
+        let view = MemoryView { active: new, sealed: vec![old], has_tables: true };
+        assert_eq!(view.get(b"k", 4), Known::Is(None));
+        assert_eq!(view.get(b"k", 3), Known::Is(Some("second".into())));
+        assert_eq!(view.get(b"k", 2), Known::Is(Some("first".into())));
+        assert_eq!(view.get(b"k", 1), Known::AskTables);
+    }
+}

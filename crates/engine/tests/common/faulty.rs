@@ -1,0 +1,179 @@
+//! A disk that counts, and that fails when it is told to.
+
+use std::{
+    io,
+    path::Path,
+    sync::{Arc, Condvar, Mutex},
+    time::{Duration, Instant},
+};
+
+use ossia_engine::disk::{Access, Disk, DiskFile, RealDisk};
+
+/// A kind of operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Op {
+    Write,
+    Sync,
+    Rename,
+    SyncFolder,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    writes: usize,
+    syncs: usize,
+    /// Fails the n-th from now, and with it every later one.
+    fail: Option<(Op, usize)>,
+    error: Option<io::ErrorKind>,
+    /// Only paths that contain this are counted and fail.
+    within: String,
+    free_bytes: Option<u64>,
+    /// Syncs wait while this is set; how many do.
+    hold: bool,
+    held: usize,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FaultyDisk(Arc<(Mutex<State>, Condvar)>);
+
+impl FaultyDisk {
+    /// Fails operation number `at` (0 is the next) of this kind on paths with `within`, and all after it.
+    pub(crate) fn fail(&self, op: Op, at: usize, within: &str, error: io::ErrorKind) {
+        let mut state = self.0.0.lock().unwrap();
+        state.fail = Some((op, at));
+        (state.error, state.within) = (Some(error), within.into());
+    }
+
+    /// Lets no sync go on until told otherwise.
+    pub(crate) fn hold_syncs(&self, hold: bool) {
+        self.0.0.lock().unwrap().hold = hold;
+        self.0.1.notify_all();
+    }
+
+    /// How many syncs wait.
+    pub(crate) fn held(&self) -> usize {
+        self.0.0.lock().unwrap().held
+    }
+
+    pub(crate) fn heal(&self) {
+        self.0.0.lock().unwrap().fail = None;
+    }
+
+    pub(crate) fn set_free_bytes(&self, bytes: Option<u64>) {
+        self.0.0.lock().unwrap().free_bytes = bytes;
+    }
+
+    pub(crate) fn syncs(&self) -> usize {
+        self.0.0.lock().unwrap().syncs
+    }
+
+    /// Waits until there have been this many syncs; whether that came to be.
+    pub(crate) fn wait_for_syncs(&self, count: usize) -> bool {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let mut state = self.0.0.lock().unwrap();
+        while state.syncs < count {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            state = self.0.1.wait_timeout(state, left).unwrap().0;
+        }
+        true
+    }
+
+    fn step(&self, op: Op, path: &Path) -> io::Result<()> {
+        let mut state = self.0.0.lock().unwrap();
+        if op == Op::Sync && state.hold {
+            state.held += 1;
+            state = self.0.1.wait_while(state, |state| state.hold).unwrap();
+            state.held -= 1;
+        }
+        match op {
+            Op::Write => state.writes += 1,
+            Op::Sync => state.syncs += 1,
+            Op::Rename | Op::SyncFolder => {}
+        }
+        self.0.1.notify_all();
+        let within = path.to_str().unwrap().contains(&state.within);
+        if let Some((of, left)) = &mut state.fail
+            && *of == op
+            && within
+        {
+            match left.checked_sub(1) {
+                Some(fewer) => *left = fewer,
+                None => return Err(io::Error::new(state.error.unwrap(), "on purpose")),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Disk for FaultyDisk {
+    fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>> {
+        let file = RealDisk.open(path, access)?;
+        Ok(Arc::new(FaultyFile { disk: self.clone(), path: path.into(), file }))
+    }
+    fn make_folder(&self, path: &Path) -> io::Result<()> {
+        RealDisk.make_folder(path)
+    }
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        self.step(Op::SyncFolder, path)?;
+        RealDisk.sync_folder(path)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step(Op::Rename, from)?;
+        RealDisk.rename(from, to)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        RealDisk.remove(path)
+    }
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        RealDisk.remove_folder(path)
+    }
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        RealDisk.list(folder)
+    }
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        RealDisk.exists(path)
+    }
+    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        match self.0.0.lock().unwrap().free_bytes {
+            Some(bytes) => Ok(bytes),
+            None => RealDisk.free_bytes(path),
+        }
+    }
+    fn share(&self, from: &Path, to: &Path) -> io::Result<bool> {
+        RealDisk.share(from, to)
+    }
+}
+
+#[derive(Debug)]
+struct FaultyFile {
+    disk: FaultyDisk,
+    path: std::path::PathBuf,
+    file: Arc<dyn DiskFile>,
+}
+
+impl DiskFile for FaultyFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(buffer, offset)
+    }
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        if let Err(error) = self.disk.step(Op::Write, &self.path) {
+            // A failed write may still have written a part.
+            self.file.write_at(&bytes[..bytes.len() / 2], offset)?;
+            return Err(error);
+        }
+        self.file.write_at(bytes, offset)
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync()?;
+        self.disk.step(Op::Sync, &self.path)
+    }
+    fn length(&self) -> io::Result<u64> {
+        self.file.length()
+    }
+    fn set_length(&self, bytes: u64) -> io::Result<()> {
+        self.file.set_length(bytes)
+    }
+}

@@ -3,7 +3,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use bytes::Bytes;
@@ -140,10 +140,10 @@ pub async fn blobs_outlive_a_shutdown(subject: &dyn Subject) {
 /// What was answered while the store was shutting down is there afterwards, and what was turned away is not.
 pub async fn answers_given_during_a_shutdown_hold(subject: &dyn Subject) {
     let store = subject.open().await;
-    let done = Arc::new(AtomicUsize::new(0));
+    let (done, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let mut tasks = JoinSet::new();
     for task in 0..8 {
-        let (store, done) = (Arc::clone(&store), Arc::clone(&done));
+        let (store, done, over) = (Arc::clone(&store), Arc::clone(&done), Arc::clone(&over));
         tasks.spawn(async move {
             let mut told: Vec<(Bytes, Option<bool>)> = Vec::new();
             for step in 0.. {
@@ -157,7 +157,11 @@ pub async fn answers_given_during_a_shutdown_hold(subject: &dyn Subject) {
                 let token = Token::unique();
                 let body = Arc::new(body);
                 let sent = Transaction { partition: P, token, hints: Vec::new(), body };
-                let happened = match store.submit(sent).await {
+                let late = over.load(Ordering::SeqCst);
+                let answer = store.submit(sent).await;
+                let closed = Err(StoreError::Rejected(Rejection::Closed));
+                assert!(!late || answer == closed, "a closed store answered {answer:?}");
+                let happened = match answer {
                     Ok(()) => {
                         done.fetch_add(1, Ordering::SeqCst);
                         Some(true)
@@ -181,6 +185,7 @@ pub async fn answers_given_during_a_shutdown_hold(subject: &dyn Subject) {
         tokio::task::yield_now().await;
     }
     assert_eq!(store.shutdown().await, Ok(()));
+    over.store(true, Ordering::SeqCst);
     let told: Vec<_> = tasks.join_all().await.into_iter().flatten().collect();
     drop(store);
     let store = subject.open().await;

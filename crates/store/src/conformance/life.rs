@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use tokio::task::JoinSet;
@@ -55,10 +55,10 @@ pub async fn a_store_that_was_shut_down_is_closed(store: Arc<dyn Store>) {
 
 /// A shutdown under load ends, and each transaction is answered: done, or turned away because the store is closed.
 pub async fn a_shutdown_under_load_answers_everyone(store: Arc<dyn Store>) {
-    let done = Arc::new(AtomicUsize::new(0));
+    let (done, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let mut tasks = JoinSet::new();
     for task in 0..8 {
-        let (store, done) = (Arc::clone(&store), Arc::clone(&done));
+        let (store, done, over) = (Arc::clone(&store), Arc::clone(&done), Arc::clone(&over));
         tasks.spawn(async move {
             for step in 0.. {
                 let own = key(format!("{task} {step}"));
@@ -73,7 +73,11 @@ pub async fn a_shutdown_under_load_answers_everyone(store: Arc<dyn Store>) {
                     hints: Vec::new(),
                     body: Arc::new(body),
                 });
-                match sent.await {
+                let late = over.load(Ordering::SeqCst);
+                let answer = sent.await;
+                let closed = Err(StoreError::Rejected(Rejection::Closed));
+                assert!(!late || answer == closed, "a closed store answered {answer:?}");
+                match answer {
                     Ok(()) => drop(done.fetch_add(1, Ordering::SeqCst)),
                     Err(StoreError::Unknown(_) | StoreError::Rejected(Rejection::Busy)) => {}
                     Err(StoreError::Rejected(why)) => return why,
@@ -87,6 +91,7 @@ pub async fn a_shutdown_under_load_answers_everyone(store: Arc<dyn Store>) {
         tokio::task::yield_now().await;
     }
     assert_eq!(store.shutdown().await, Ok(()));
+    over.store(true, Ordering::SeqCst);
     let told = tasks.join_all().await;
     assert!(told.iter().all(|why| *why == Rejection::Closed), "{told:?}");
 }

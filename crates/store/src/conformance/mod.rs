@@ -107,6 +107,7 @@ macro_rules! conformance_cases {
                 payloads::readers_follow_payloads_under_writers,
                 reads::what_was_answered_is_read,
                 reads::partitions_are_apart,
+                reads::many_partitions_have_a_key_each,
                 reads::what_never_was_is_absent,
                 reads::reads_never_go_back,
                 scans::a_range_is_told_in_byte_order,

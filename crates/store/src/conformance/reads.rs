@@ -47,6 +47,30 @@ pub async fn partitions_are_apart(store: Arc<dyn Store>) {
     assert!(names(&*store, Partition(3), &whole(10)).await.is_empty());
 }
 
+/// Of a hundred partitions each has its own value under one key, for readers and for transactions.
+pub async fn many_partitions_have_a_key_each(store: Arc<dyn Store>) {
+    let mut tasks = JoinSet::new();
+    for number in 0..100 {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move {
+            put(&*store, Partition(number), &key("k"), super::tools::number(number)).await;
+        });
+    }
+    tasks.join_all().await;
+    let mut tasks = JoinSet::new();
+    for number in 0..100 {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move {
+            let seen = get(&*store, Partition(number), &key("k")).await;
+            assert_eq!(count(seen.as_ref()), number);
+            assert_eq!(increment(&*store, Partition(number), &key("k")).await, number + 1);
+            assert_eq!(names(&*store, Partition(number), &whole(9)).await, [key("k")]);
+            assert_eq!(get(&*store, Partition(100 + number), &key("k")).await, None);
+        });
+    }
+    tasks.join_all().await;
+}
+
 /// What was never written is absent, and not an error.
 pub async fn what_never_was_is_absent(store: Arc<dyn Store>) {
     assert_eq!(get(&*store, P, &key("k")).await, None);

@@ -1,0 +1,59 @@
+//! The `ossia` program: `ossia serve` joins the server and an engine, everything else is the command line's.
+//!
+//! It owns the wiring and the process: arguments of `serve`, logs, signals, exit codes. Nothing else names an engine.
+
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// An object store that speaks the Alibaba Cloud OSS protocol, built around append.
+#[derive(Debug, Parser)]
+#[command(name = "ossia", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Top,
+}
+
+#[derive(Debug, Subcommand)]
+enum Top {
+    /// Run a server
+    ///
+    /// Settings come from the defaults, a TOML file (--config), the environment (OSSIA_LISTEN, OSSIA_APPEND__MAX_BYTES, ...),
+    /// --set and the flags below; later ones win. The root key comes from OSSIA_ACCESS_KEY_ID and OSSIA_ACCESS_KEY_SECRET, or is
+    /// made at the first start. OSSIA_LOG sets what is logged to standard error (default: info).
+    ///
+    /// Exit codes: 0 stopped by a signal, 1 failed, 2 wrong arguments or settings, 3 the data folder is in use, 4 stored data is
+    /// damaged.
+    Serve(serve::ServeArgs),
+    #[command(flatten)]
+    Client(ossia_cli::Command),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("ossia: cannot start the runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match arguments.command {
+        Top::Serve(arguments) => runtime.block_on(serve::run(arguments)),
+        Top::Client(command) => runtime.block_on(ossia_cli::run(command)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,177 @@
+//! `ossia serve`: settings, engine, object layer, server, until a signal ends it.
+
+use std::{env, fs, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+
+use clap::Args;
+use ossia_engine::{EngineOptions, LocalEngine};
+use ossia_objects::{Clock, Objects, SystemClock};
+use ossia_server::{
+    Server,
+    config::Config,
+    identity::{self, Identity},
+    object_settings, start_screen,
+};
+use ossia_store::{MemoryOptions, MemoryStore, Store};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// What `ossia serve` takes.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Address and port to listen on; port 0 lets the system choose [default: 127.0.0.1:9000]
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
+    /// The data folder, made if it is absent [default: ossia-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Keep everything in memory and leave nothing behind
+    #[arg(long)]
+    memory: bool,
+    /// Base domain for virtual hosts, BUCKET.DOMAIN; may be repeated
+    #[arg(long, value_name = "DOMAIN")]
+    domain: Vec<String>,
+    /// A host name that stands for a bucket; may be repeated
+    #[arg(long, value_name = "DOMAIN=BUCKET")]
+    cname: Vec<String>,
+    /// The region whose name answers carry [default: cn-hangzhou]
+    #[arg(long)]
+    region: Option<String>,
+    /// A TOML file with settings
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Any setting by its path, such as append.max_bytes=1000; may be repeated
+    #[arg(long, value_name = "PATH=VALUE")]
+    set: Vec<String>,
+}
+
+const BAD_SETTINGS: u8 = 2;
+const IN_USE: u8 = 3;
+const DAMAGED: u8 = 4;
+
+/// Why a server ended other than by a signal: what to tell, and the exit code.
+struct Failed {
+    message: String,
+    code: u8,
+}
+
+impl Failed {
+    fn new(message: impl std::fmt::Display) -> Failed {
+        Failed { message: message.to_string(), code: 1 }
+    }
+
+    fn with(code: u8) -> impl Fn(String) -> Failed {
+        move |message| Failed { message, code }
+    }
+}
+
+/// Runs a server until SIGTERM or SIGINT.
+pub(crate) async fn run(arguments: ServeArgs) -> ExitCode {
+    log_to_stderr();
+    match serve(arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => {
+            eprintln!("ossia: {}", failed.message);
+            ExitCode::from(failed.code)
+        }
+    }
+}
+
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("OSSIA_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+async fn serve(arguments: ServeArgs) -> Result<(), Failed> {
+    // Before anything is opened, so that no signal ends the process half way.
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failed::new)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failed::new)?;
+    let config = settings(arguments)?;
+    let pair = identity::pair_of_environment(
+        env::var(identity::ACCESS_KEY_ID).ok(),
+        env::var(identity::ACCESS_KEY_SECRET).ok(),
+    )
+    .map_err(|error| Failed::with(BAD_SETTINGS)(error.to_string()))?;
+    let store = open_store(&config).await?;
+    // After the store: its lock keeps two first starts from making two identities.
+    let identity = if config.memory {
+        Identity::in_memory(pair, &config.account)
+    } else {
+        Identity::of_folder(&config.data, pair, &config.account).map_err(Failed::new)?
+    };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let objects = Objects::open(Arc::clone(&store), Arc::clone(&clock), object_settings(&config))
+        .await
+        .map_err(|error| Failed::new(format!("cannot read the stored data: {error}")))?;
+    let server =
+        Server::start(config.clone(), &identity, objects, clock).await.map_err(Failed::new)?;
+    println!("{}", start_screen(&config, &identity, server.address()));
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM received, stopping"),
+        _ = interrupt.recv() => tracing::info!("SIGINT received, stopping"),
+    }
+    if !server.shutdown().await {
+        tracing::warn!("requests were cut off: they took longer than limits.shutdown_ms");
+    }
+    store
+        .shutdown()
+        .await
+        .map_err(|error| Failed::new(format!("cannot close the store: {error}")))?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn settings(arguments: ServeArgs) -> Result<Config, Failed> {
+    let bad = Failed::with(BAD_SETTINGS);
+    let file = match &arguments.config {
+        Some(path) => Some(
+            fs::read_to_string(path)
+                .map_err(|error| bad(format!("{}: {error}", path.display())))?,
+        ),
+        None => None,
+    };
+    let mut config = Config::load(file.as_deref(), environment(), &arguments.set)
+        .map_err(|error| bad(error.to_string()))?;
+    let ServeArgs { listen, data, memory, domain, cname, region, config: _, set: _ } = arguments;
+    config.listen = listen.unwrap_or(config.listen);
+    config.data = data.unwrap_or(config.data);
+    config.memory |= memory;
+    config.region = region.unwrap_or(config.region);
+    if !domain.is_empty() {
+        config.domain = domain;
+    }
+    if !cname.is_empty() {
+        config.cname = cname;
+    }
+    config.checked().map_err(|error| bad(error.to_string()))
+}
+
+/// Variables whose name or value is no UTF-8 are nobody's setting.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+async fn open_store(config: &Config) -> Result<Arc<dyn Store>, Failed> {
+    if config.memory {
+        let bytes_max = (config.memory_max_bytes > 0).then_some(config.memory_max_bytes);
+        let options = MemoryOptions { bytes_max, ..MemoryOptions::default() };
+        return Ok(Arc::new(MemoryStore::new(options)));
+    }
+    let options = EngineOptions::new(&config.data);
+    // Opening replays the journal and blocks meanwhile.
+    let opened =
+        tokio::task::spawn_blocking(|| LocalEngine::open(options)).await.map_err(Failed::new)?;
+    match opened {
+        Ok(engine) => Ok(Arc::new(engine)),
+        Err(error) => {
+            let code = match &error {
+                ossia_engine::OpenError::Locked { .. } => IN_USE,
+                ossia_engine::OpenError::Damaged { .. }
+                | ossia_engine::OpenError::NewerFormat { .. } => DAMAGED,
+                ossia_engine::OpenError::Setting { .. } => BAD_SETTINGS,
+                ossia_engine::OpenError::Io { .. } => 1,
+            };
+            Err(Failed { message: error.to_string(), code })
+        }
+    }
+}

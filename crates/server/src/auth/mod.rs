@@ -1,0 +1,119 @@
+//! Who sent a request.
+//!
+//! Owns the credentials and the cache of V4 signing keys; the signatures themselves are `ossia-protocol`'s. Nothing behind this room
+//! sees a secret, a signature or a token. It must not know what a caller may do.
+
+mod keys;
+
+use http::HeaderMap;
+use ossia_protocol::{
+    auth::{
+        AuthError, Headers, Lookup, RequestParts, Secret, Signed, TokenFault, VerifyOptions,
+        detect, verify,
+    },
+    error::OssError,
+};
+
+use self::keys::SigningKeys;
+use crate::identity::RootKey;
+
+/// Who a request comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// The root key of the account.
+    Root,
+    /// Nobody in particular: the request is not signed.
+    Anonymous,
+}
+
+/// Why nobody is known to have sent a request.
+#[derive(Debug)]
+pub(crate) enum AuthRefusal {
+    /// The key id is unknown. Where an operation needs a bucket and the bucket is absent, its absence is told instead.
+    UnknownKey(OssError),
+    /// A form upload, whose signature is in its body.
+    Form,
+    /// Anything else.
+    Other(OssError),
+}
+
+/// Verifies signatures.
+#[derive(Debug)]
+pub(crate) struct Authenticator {
+    root_id: String,
+    root_secret: Secret,
+    options: VerifyOptions,
+    signing_keys: SigningKeys,
+}
+
+impl Authenticator {
+    pub(crate) fn new(root: &RootKey, region: &str, strict_region: bool) -> Authenticator {
+        Authenticator {
+            root_id: root.id.clone(),
+            root_secret: Secret::new(&root.secret),
+            options: VerifyOptions {
+                region: region.to_owned(),
+                strict_region,
+                ..VerifyOptions::default()
+            },
+            signing_keys: SigningKeys::default(),
+        }
+    }
+
+    /// Who sent this request, at `now` in Unix seconds.
+    pub(crate) fn identify(
+        &self,
+        request: &RequestParts<'_>,
+        now: i64,
+    ) -> Result<Caller, AuthRefusal> {
+        let claim = match detect(request).map_err(refusal)? {
+            Signed::Anonymous => return Ok(Caller::Anonymous),
+            Signed::Form => return Err(AuthRefusal::Form),
+            Signed::Claimed(claim) => claim,
+        };
+        let known = claim.access_key_id() == self.root_id;
+        let key = match (known, claim.scope()) {
+            (true, Some(scope)) => Some(self.signing_keys.of(&self.root_secret, &scope)),
+            _ => None,
+        };
+        let lookup = match (known, claim.token()) {
+            (false, _) => Lookup::Unknown,
+            (true, Some(_)) => Lookup::BadToken(TokenFault::OnLongTermKey),
+            (true, None) => {
+                Lookup::Found { secret: &self.root_secret, signing_key: key.as_deref() }
+            }
+        };
+        let verified = verify(&claim, request, lookup, now, &self.options).map_err(refusal)?;
+        if let (Some(scope), Some(key)) = (claim.scope(), key) {
+            // Only now: whoever cannot sign must not be able to fill the cache.
+            self.signing_keys.keep(&scope, key);
+        }
+        if let Some(leniency) = verified.leniency {
+            tracing::debug!(?leniency, "signature held in a lenient form");
+        }
+        Ok(Caller::Root)
+    }
+}
+
+fn refusal(error: AuthError) -> AuthRefusal {
+    match error {
+        AuthError::UnknownKey { .. } => AuthRefusal::UnknownKey(error.into()),
+        error => AuthRefusal::Other(error.into()),
+    }
+}
+
+/// hyper's headers as the signatures see them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HeaderView<'a>(pub(crate) &'a HeaderMap);
+
+impl Headers for HeaderView<'_> {
+    fn for_each<'h>(&'h self, visit: &mut dyn FnMut(&'h str, &'h [u8])) {
+        for (name, value) in self.0 {
+            visit(name.as_str(), value.as_bytes());
+        }
+    }
+
+    fn first(&self, name: &str) -> Option<&[u8]> {
+        self.0.get(name).map(|value| value.as_bytes())
+    }
+}

@@ -1,0 +1,533 @@
+//! The settings of a server: one struct, from a TOML file, the environment and flags, checked once.
+//!
+//! # Where a setting comes from
+//!
+//! Later sources win: the defaults below, the TOML file, the environment, `--set`, the flags of `ossia serve`.
+//!
+//! In the environment a setting is `OSSIA_` and its path in upper case, with two underscores between the levels:
+//! `OSSIA_LISTEN`, `OSSIA_APPEND__MAX_BYTES`, `OSSIA_LIMITS__IDLE_MS`. Lists are separated by commas. A name with two underscores
+//! that is no setting stops the start, so that a slip of the pen does not go unseen.
+//!
+//! The root key is no setting: `OSSIA_ACCESS_KEY_ID` and `OSSIA_ACCESS_KEY_SECRET`, see [`crate::identity`].
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use toml::{Table, Value};
+
+/// All settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Address and port to listen on. Port 0 lets the system choose one. Default `127.0.0.1:9000`.
+    pub listen: SocketAddr,
+    /// The data folder, made if it is absent. Default `ossia-data`.
+    pub data: PathBuf,
+    /// Keeps everything in memory and leaves nothing behind; `data` is not touched. Default false.
+    pub memory: bool,
+    /// The most bytes that `memory` keeps, then writes are refused as on a full disk; 0 for no bound. Default 0.
+    pub memory_max_bytes: u64,
+    /// Base domains for virtual hosts: `bucket.DOMAIN`. The first one, with the port, is also the endpoint that answers name.
+    /// `localhost` and `oss-*.aliyuncs.com` are always known. Default none.
+    pub domain: Vec<String>,
+    /// Host names that stand for a bucket, each `DOMAIN=BUCKET`. Default none.
+    pub cname: Vec<String>,
+    /// The region whose name answers carry, and which `auth.strict_region` asks for. Default `cn-hangzhou`.
+    pub region: String,
+    /// The account id, 16 digits; empty for the one made at the first start. Default empty.
+    pub account: String,
+    /// How many buckets there may be. Default 100, as OSS.
+    pub buckets_max: u32,
+    /// The endpoints that answers advertise.
+    pub advertise: Advertise,
+    /// Appends.
+    pub append: Append,
+    /// Signatures.
+    pub auth: Auth,
+    /// Bounds on what clients may use.
+    pub limits: Limits,
+}
+
+/// The endpoints in GetBucketInfo and ListBuckets: host and port, no scheme. Clients connect to them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Advertise {
+    /// The public endpoint; empty for the first `domain` with the port, or, without a domain, for OSS's form of the region.
+    pub extranet: String,
+    /// The internal endpoint; empty as above.
+    pub intranet: String,
+}
+
+/// Settings of appends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Append {
+    /// The longest appendable object in bytes. Default 5,368,709,120 (5 GiB, OSS's limit); at most 48.8 TiB.
+    pub max_bytes: u64,
+    /// What an append without `position` means: `"refuse"` answers 400 MissingArgument as OSS does, `"zero"` takes it as 0.
+    /// Default `"refuse"`.
+    pub missing_position: MissingPosition,
+    /// Whether an appendable object may be the source of a copy: `"refuse"` or `"allow"`. Default `"refuse"`.
+    pub copy_source: CopySource,
+}
+
+/// What an append without `position` means.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MissingPosition {
+    /// 400 MissingArgument.
+    #[default]
+    Refuse,
+    /// Position 0.
+    Zero,
+}
+
+/// Whether an appendable object may be copied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CopySource {
+    /// 400 OperationNotSupported.
+    #[default]
+    Refuse,
+    /// The newer behaviour of OSS.
+    Allow,
+}
+
+/// Settings of signatures.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auth {
+    /// Refuses V4 signatures made for another region than `region`. Default false: any region is taken.
+    pub strict_region: bool,
+}
+
+/// Bounds on what clients may use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Connections at once; more wait in the system's queue. Default 16,384.
+    pub connections_max: usize,
+    /// Request headers, names and values together, in bytes. Above: 400 InvalidArgument. Default 32,768.
+    pub header_bytes: usize,
+    /// The request target in bytes. Above: 400 InvalidArgument. Default 8,192.
+    pub uri_bytes: usize,
+    /// From the first byte of a request's head to its end, in milliseconds; then the connection closes. Default 30,000.
+    pub head_read_ms: u64,
+    /// Between two requests of a connection, in milliseconds; then it closes. Default 75,000.
+    pub idle_ms: u64,
+    /// Between two bytes of a request's body, in milliseconds: then 400 RequestTimeout. The same for a client that does not take
+    /// its answer; then the connection is cut. Default 60,000.
+    pub body_stall_ms: u64,
+    /// How many bytes of a refused body are read away, so that the client reads the answer. Default 67,108,864 (64 MiB).
+    pub drain_bytes: u64,
+    /// For how long, in milliseconds. Default 5,000.
+    pub drain_ms: u64,
+    /// Bytes of bodies on their way through the process at once. A request that finds no room for `body_wait_ms` is answered 503
+    /// with `Retry-After`. Default 268,435,456 (256 MiB).
+    pub body_bytes: u64,
+    /// What one long body may hold of them. Default 1,048,576 (1 MiB).
+    pub body_bytes_each: u64,
+    /// How long a request waits for room, in milliseconds. Default 10,000.
+    pub body_wait_ms: u64,
+    /// The longest body of one PutObject, in bytes. Above: 400 EntityTooLarge. Default 5,368,709,120 (5 GiB, OSS's limit).
+    pub put_bytes: u64,
+    /// How long requests under way may take to finish after a signal to stop, in milliseconds. Default 10,000.
+    pub shutdown_ms: u64,
+}
+
+const FIVE_GIB: u64 = 5 << 30;
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            listen: SocketAddr::from(([127, 0, 0, 1], 9000)),
+            data: PathBuf::from("ossia-data"),
+            memory: false,
+            memory_max_bytes: 0,
+            domain: Vec::new(),
+            cname: Vec::new(),
+            region: "cn-hangzhou".to_owned(),
+            account: String::new(),
+            buckets_max: 100,
+            advertise: Advertise::default(),
+            append: Append::default(),
+            auth: Auth::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Append {
+    fn default() -> Append {
+        Append {
+            max_bytes: FIVE_GIB,
+            missing_position: MissingPosition::Refuse,
+            copy_source: CopySource::Refuse,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections_max: 16_384,
+            header_bytes: 32 << 10,
+            uri_bytes: 8 << 10,
+            head_read_ms: 30_000,
+            idle_ms: 75_000,
+            body_stall_ms: 60_000,
+            drain_bytes: 64 << 20,
+            drain_ms: 5_000,
+            body_bytes: 256 << 20,
+            body_bytes_each: 1 << 20,
+            body_wait_ms: 10_000,
+            put_bytes: FIVE_GIB,
+            shutdown_ms: 10_000,
+        }
+    }
+}
+
+/// Why the settings make no sense.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ConfigError {
+    /// The file is no TOML, or a setting has the wrong type or an unknown name.
+    #[error("{0}")]
+    Syntax(String),
+    /// A variable of the environment or a `--set` names no setting.
+    #[error("{name}: there is no setting {path}")]
+    Unknown {
+        /// As it was given.
+        name: String,
+        /// The path that it means.
+        path: String,
+    },
+    /// A value of the environment or of `--set` has the wrong type.
+    #[error("{name}: {wanted} is needed, not {value:?}")]
+    Type {
+        /// As it was given.
+        name: String,
+        /// What the setting takes.
+        wanted: &'static str,
+        /// What was given.
+        value: String,
+    },
+    /// A value is out of its range.
+    #[error("{path}: {reason}")]
+    Range {
+        /// The setting.
+        path: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl Config {
+    /// Puts the settings together: `file` is the text of a TOML file, `environment` the variables of the process, `sets` the
+    /// `path=value` of `--set`. The flags of the command line are applied by the caller, who then calls [`Config::checked`].
+    ///
+    /// # Errors
+    /// [`ConfigError`] for what cannot be read. Ranges are left to [`Config::checked`].
+    pub fn load(
+        file: Option<&str>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        sets: &[String],
+    ) -> Result<Config, ConfigError> {
+        let syntax = |e: toml::de::Error| ConfigError::Syntax(e.to_string());
+        let mut table: Table = match file {
+            Some(text) => toml::from_str(text).map_err(syntax)?,
+            None => Table::new(),
+        };
+        let known = known_settings();
+        for (name, value) in environment {
+            let Some(rest) = name.strip_prefix("OSSIA_") else { continue };
+            let path = rest.to_ascii_lowercase().replace("__", ".");
+            match known.get(&path) {
+                Some(kind) => set(&mut table, &path, kind.parse(&name, &value)?),
+                None if rest.contains("__") => return Err(ConfigError::Unknown { name, path }),
+                // The client's variables and the root key share the prefix.
+                None => {}
+            }
+        }
+        for pair in sets {
+            let (path, value) = pair.split_once('=').ok_or_else(|| ConfigError::Type {
+                name: format!("--set {pair}"),
+                wanted: "NAME=VALUE",
+                value: pair.clone(),
+            })?;
+            let name = format!("--set {path}");
+            match known.get(path) {
+                Some(kind) => set(&mut table, path, kind.parse(&name, value)?),
+                None => return Err(ConfigError::Unknown { name, path: path.to_owned() }),
+            }
+        }
+        table.try_into().map_err(syntax)
+    }
+
+    /// Checks every range once.
+    ///
+    /// # Errors
+    /// [`ConfigError::Range`] naming the first setting that makes no sense.
+    pub fn checked(self) -> Result<Config, ConfigError> {
+        let range =
+            |path, reason: &str| Err(ConfigError::Range { path, reason: reason.to_owned() });
+        let name = |text: &str| {
+            !text.is_empty()
+                && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'))
+        };
+        if !name(&self.region) || self.region.contains('.') {
+            return range("region", "letters, digits and hyphens are needed");
+        }
+        if !self.account.is_empty()
+            && (self.account.len() != 16 || !self.account.bytes().all(|b| b.is_ascii_digit()))
+        {
+            return range("account", "16 digits are needed");
+        }
+        if let Some(bad) = self.domain.iter().find(|domain| !name(domain)) {
+            return range(
+                "domain",
+                &format!("{bad:?} is no domain name (give no scheme, no port)"),
+            );
+        }
+        if let Some(bad) = self.cname.iter().find(|cname| {
+            cname.split_once('=').is_none_or(|(domain, bucket)| {
+                !name(domain) || ossia_protocol::names::BucketName::new(bucket).is_err()
+            })
+        }) {
+            return range("cname", &format!("{bad:?} is not DOMAIN=BUCKET"));
+        }
+        if self.buckets_max == 0 {
+            return range("buckets_max", "at least 1 is needed");
+        }
+        if !(1..=50_000 << 30).contains(&self.append.max_bytes) {
+            return range("append.max_bytes", "1 byte to 48.8 TiB is needed");
+        }
+        self.limits.check()?;
+        Ok(self)
+    }
+
+    /// `cname` taken apart into domain and bucket.
+    pub(crate) fn cnames(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.cname.iter().filter_map(|cname| cname.split_once('='))
+    }
+
+    /// The endpoints that answers name, public and internal, once the port is known.
+    pub(crate) fn endpoints(&self, port: u16) -> (String, String) {
+        let own = self.domain.first().map(|domain| match port {
+            80 => domain.clone(),
+            port => format!("{domain}:{port}"),
+        });
+        let pick = |set: &str, cloud: String| match (set, &own) {
+            ("", Some(own)) => own.clone(),
+            ("", None) => cloud,
+            (set, _) => set.to_owned(),
+        };
+        (
+            pick(&self.advertise.extranet, format!("oss-{}.aliyuncs.com", self.region)),
+            pick(&self.advertise.intranet, format!("oss-{}-internal.aliyuncs.com", self.region)),
+        )
+    }
+}
+
+impl Limits {
+    fn check(&self) -> Result<(), ConfigError> {
+        let at_least = |path, value: u64, least: u64| {
+            if value >= least {
+                return Ok(());
+            }
+            Err(ConfigError::Range { path, reason: format!("at least {least} is needed") })
+        };
+        let at_most = |path, value: u64, most: u64| {
+            if value <= most {
+                return Ok(());
+            }
+            Err(ConfigError::Range { path, reason: format!("at most {most} is possible") })
+        };
+        at_least("limits.connections_max", self.connections_max as u64, 1)?;
+        at_most("limits.connections_max", self.connections_max as u64, 1 << 20)?;
+        at_least("limits.header_bytes", self.header_bytes as u64, 4 << 10)?;
+        at_most("limits.header_bytes", self.header_bytes as u64, 1 << 20)?;
+        // hyper's own bound on a request target is 65,534 bytes.
+        at_least("limits.uri_bytes", self.uri_bytes as u64, 1 << 10)?;
+        at_most("limits.uri_bytes", self.uri_bytes as u64, 60 << 10)?;
+        at_least("limits.head_read_ms", self.head_read_ms, 10)?;
+        at_least("limits.idle_ms", self.idle_ms, 10)?;
+        at_least("limits.body_stall_ms", self.body_stall_ms, 10)?;
+        at_least("limits.body_bytes", self.body_bytes, 1 << 20)?;
+        at_most("limits.body_bytes", self.body_bytes, u64::from(u32::MAX))?;
+        at_least("limits.body_bytes_each", self.body_bytes_each, 64 << 10)?;
+        at_least("limits.put_bytes", self.put_bytes, 1)
+    }
+}
+
+/// The type of a setting, from its default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Number,
+    Switch,
+    List,
+}
+
+impl Kind {
+    fn parse(self, name: &str, value: &str) -> Result<Value, ConfigError> {
+        let wrong =
+            |wanted| ConfigError::Type { name: name.to_owned(), wanted, value: value.to_owned() };
+        match self {
+            Kind::Text => Ok(Value::String(value.to_owned())),
+            Kind::Number => value
+                .trim()
+                .replace('_', "")
+                .parse()
+                .map(Value::Integer)
+                .map_err(|_| wrong("a whole number")),
+            Kind::Switch => match value.trim() {
+                "true" | "1" => Ok(Value::Boolean(true)),
+                "false" | "0" | "" => Ok(Value::Boolean(false)),
+                _ => Err(wrong("true or false")),
+            },
+            Kind::List => Ok(Value::Array(
+                value
+                    .split(',')
+                    .map(str::trim)
+                    .filter(|item| !item.is_empty())
+                    .map(|item| Value::String(item.to_owned()))
+                    .collect(),
+            )),
+        }
+    }
+}
+
+/// Every setting by its path. Taken from the defaults, so that none can be forgotten: no field of [`Config`] is optional.
+fn known_settings() -> BTreeMap<String, Kind> {
+    fn walk(prefix: &str, table: &Table, known: &mut BTreeMap<String, Kind>) {
+        for (name, value) in table {
+            let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+            let kind = match value {
+                Value::Table(inner) => {
+                    walk(&path, inner, known);
+                    continue;
+                }
+                Value::Integer(_) => Kind::Number,
+                Value::Boolean(_) => Kind::Switch,
+                Value::Array(_) => Kind::List,
+                _ => Kind::Text,
+            };
+            known.insert(path, kind);
+        }
+    }
+    let mut known = BTreeMap::new();
+    let defaults =
+        Table::try_from(Config::default()).expect("the default configuration is a TOML table");
+    walk("", &defaults, &mut known);
+    known
+}
+
+/// Puts a value at a path. A level that the file gave as something else than a table is replaced, and so wins over the file.
+fn set(table: &mut Table, path: &str, value: Value) {
+    match path.split_once('.') {
+        None => {
+            table.insert(path.to_owned(), value);
+        }
+        Some((level, rest)) => {
+            let inner = table.entry(level).or_insert_with(|| Value::Table(Table::new()));
+            if !inner.is_table() {
+                *inner = Value::Table(Table::new());
+            }
+            if let Value::Table(inner) = inner {
+                set(inner, rest, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect()
+    }
+
+    #[test]
+    fn nothing_given_gives_the_defaults_and_they_are_valid() {
+        let config = Config::load(None, [], &[]).unwrap();
+        assert_eq!(config, Config::default());
+        config.checked().unwrap();
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file_and_set_over_both() {
+        let file = "region = 'r-file'\n[append]\nmax_bytes = 7\nmissing_position = 'zero'";
+        let config = Config::load(
+            Some(file),
+            env(&[
+                ("OSSIA_REGION", "r-env"),
+                ("OSSIA_APPEND__MAX_BYTES", "8"),
+                ("OSSIA_DOMAIN", "a.example, b.example"),
+                ("OSSIA_MEMORY", "true"),
+                ("OSSIA_LISTEN", "0.0.0.0:80"),
+            ]),
+            &["append.max_bytes=9".to_owned()],
+        )
+        .unwrap();
+        assert_eq!(config.region, "r-env");
+        assert_eq!(config.append.max_bytes, 9);
+        assert_eq!(config.append.missing_position, MissingPosition::Zero);
+        assert_eq!(config.domain, ["a.example", "b.example"]);
+        assert!(config.memory);
+        assert_eq!(config.listen.port(), 80);
+    }
+
+    #[test]
+    fn slips_are_told() {
+        let unknown = Config::load(None, env(&[("OSSIA_APEND__MAX_BYTES", "8")]), &[]);
+        assert!(matches!(unknown, Err(ConfigError::Unknown { .. })), "{unknown:?}");
+        let unknown = Config::load(None, [], &["liste=1".to_owned()]);
+        assert!(matches!(unknown, Err(ConfigError::Unknown { .. })), "{unknown:?}");
+        let kind = Config::load(None, env(&[("OSSIA_LIMITS__IDLE_MS", "soon")]), &[]);
+        assert!(matches!(kind, Err(ConfigError::Type { .. })), "{kind:?}");
+        let file = Config::load(Some("lissten = '1.2.3.4:5'"), [], &[]);
+        assert!(matches!(file, Err(ConfigError::Syntax(_))), "{file:?}");
+        let file = Config::load(Some("append = { copy_source = 'maybe' }"), [], &[]);
+        assert!(matches!(file, Err(ConfigError::Syntax(_))), "{file:?}");
+    }
+
+    #[test]
+    fn the_clients_variables_are_left_alone() {
+        let config = Config::load(
+            None,
+            env(&[("OSSIA_ENDPOINT", "http://x"), ("OSSIA_ACCESS_KEY_ID", "k"), ("PATH", "/")]),
+            &[],
+        );
+        assert_eq!(config.unwrap(), Config::default());
+    }
+
+    #[test]
+    fn ranges_are_checked() {
+        let base = Config::default;
+        for (config, path) in [
+            (Config { region: "".into(), ..base() }, "region"),
+            (Config { account: "12".into(), ..base() }, "account"),
+            (Config { domain: vec!["http://x".into()], ..base() }, "domain"),
+            (Config { cname: vec!["x.example".into()], ..base() }, "cname"),
+            (Config { buckets_max: 0, ..base() }, "buckets_max"),
+            (
+                Config { limits: Limits { uri_bytes: 1 << 20, ..Limits::default() }, ..base() },
+                "limits.uri_bytes",
+            ),
+        ] {
+            match config.checked() {
+                Err(ConfigError::Range { path: told, .. }) => assert_eq!(told, path),
+                other => panic!("{path}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_advertised_endpoint_is_the_domain_or_the_clouds() {
+        let config = Config { domain: vec!["oss.example".into()], ..Config::default() };
+        assert_eq!(config.endpoints(9000).0, "oss.example:9000");
+        assert_eq!(Config::default().endpoints(9000).1, "oss-cn-hangzhou-internal.aliyuncs.com");
+    }
+}

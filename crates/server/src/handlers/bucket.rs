@@ -1,0 +1,259 @@
+//! Operations on the service and on buckets.
+
+use http::{HeaderValue, StatusCode, header};
+use md5::{Digest as _, Md5};
+use ossia_objects::{Bucket, BucketError, ClassStat, CreateBucketInput, ListBucketsInput};
+use ossia_protocol::{
+    attributes::{self, StorageClass},
+    error::{EC_BUCKET_XML, ErrorCode, OssError},
+    names::BucketName,
+    xml::{
+        AccessControlPolicy, AccessMonitorConfiguration, BucketInfo, BucketStat, BucketSummary,
+        BucketsPage, ClassStat as WireClassStat, CreateBucketConfiguration, ListBucketsOutput,
+        ListLiveChannelOutput, LocationConstraint, Owner, VersioningConfiguration,
+    },
+};
+
+use super::{
+    error as errors,
+    fields::seconds,
+    list::{max_keys, text},
+    upload::body_error,
+};
+use crate::{auth::HeaderView, http::Reply, service::Call};
+
+/// The longest body of PutBucket in bytes.
+const CONFIGURATION_BYTES_MAX: usize = 16 << 10;
+/// The one resource group.
+const RESOURCE_GROUP: &str = "rg-default-id";
+
+fn document(text: String) -> Reply {
+    Reply::xml(StatusCode::OK, text)
+}
+
+fn owner(call: &Call<'_>) -> Owner {
+    Owner::account(&call.app.account)
+}
+
+fn location(call: &Call<'_>) -> String {
+    format!("oss-{}", call.app.config.region)
+}
+
+/// The bucket that the operation needs; it was looked up before.
+fn existing<'c>(call: &'c Call<'_>) -> Result<&'c Bucket, OssError> {
+    call.bucket.as_ref().ok_or_else(|| OssError::new(ErrorCode::InternalError))
+}
+
+pub(super) async fn list_buckets(call: &Call<'_>) -> Result<Reply, OssError> {
+    let (prefix, marker, max_keys) =
+        (text(call, "prefix")?, text(call, "marker")?, max_keys(call)?);
+    let limit = usize::try_from(max_keys).unwrap_or(usize::MAX);
+    let input = ListBucketsInput {
+        prefix: prefix.clone(),
+        marker: (!marker.is_empty()).then(|| marker.clone()),
+        limit,
+    };
+    let mut output =
+        call.app.objects.list_buckets(input).await.map_err(|failure| errors::failure(&failure))?;
+    if !in_resource_group(call)? || filters_by_tag(call) {
+        output.buckets.clear();
+        output.truncated = false;
+    }
+    let filtered = ["prefix", "marker", "max-keys"]
+        .iter()
+        .any(|name| call.query.get_bytes(name).is_some_and(|value| !value.is_empty()));
+    let next_marker = output.next_marker.filter(|_| output.truncated);
+    let page = (filtered || output.truncated).then_some(BucketsPage {
+        prefix,
+        marker,
+        max_keys,
+        next_marker,
+    });
+    let buckets = output.buckets.iter().map(|bucket| summary(call, bucket)).collect();
+    Ok(document(ListBucketsOutput { owner: owner(call), page, buckets }.to_xml()))
+}
+
+fn summary(call: &Call<'_>, bucket: &Bucket) -> BucketSummary {
+    BucketSummary {
+        name: bucket.name.as_str().to_owned(),
+        creation_date: seconds(bucket.created),
+        extranet_endpoint: call.app.endpoints.0.clone(),
+        intranet_endpoint: call.app.endpoints.1.clone(),
+        location: location(call),
+        region: call.app.config.region.clone(),
+        storage_class: bucket.storage_class.as_str().into(),
+        resource_group_id: Some(RESOURCE_GROUP.to_owned()),
+    }
+}
+
+/// Every bucket is in the default resource group; an absent header means all groups, a blank one the default.
+fn in_resource_group(call: &Call<'_>) -> Result<bool, OssError> {
+    match call.header_text("x-oss-resource-group-id") {
+        None | Some(RESOURCE_GROUP) => Ok(true),
+        Some(group) if group.starts_with("rg-") => Ok(false),
+        Some(group) => {
+            let message = "The resource group id is invalid.";
+            Err(OssError::invalid_argument("x-oss-resource-group-id", group, message)
+                .with_ec("0017-00000138"))
+        }
+    }
+}
+
+/// No bucket has tags yet, so a filter by tag leaves none.
+fn filters_by_tag(call: &Call<'_>) -> bool {
+    ["tag-key", "tagging"]
+        .iter()
+        .any(|name| call.query.get_bytes(name).is_some_and(|value| !value.is_empty()))
+}
+
+pub(super) async fn put_bucket(call: &Call<'_>) -> Result<Reply, OssError> {
+    let name = call.bucket_name()?;
+    let acl = attributes::bucket_acl(&HeaderView(call.headers()))?;
+    if call.header_text("x-oss-hns-status").is_some_and(|v| v.eq_ignore_ascii_case("enabled")) {
+        return Err(OssError::new(ErrorCode::OperationNotSupported)
+            .with_field("Detail", "Hierarchical namespaces are not supported."));
+    }
+    let configuration = CreateBucketConfiguration::parse(&small_body(call).await?)?;
+    let input = CreateBucketInput {
+        name: name.clone(),
+        acl,
+        storage_class: configuration.storage_class,
+        redundancy: configuration.data_redundancy_type,
+    };
+    create(call, input).await
+}
+
+async fn create(call: &Call<'_>, input: CreateBucketInput) -> Result<Reply, OssError> {
+    let name = input.name.clone();
+    call.app
+        .objects
+        .create_bucket(input)
+        .await
+        .map_err(|error| errors::create_bucket(error, &name))?;
+    Ok(located(&name))
+}
+
+/// 200 with the bucket's `Location`, without which one SDK takes the bucket for unnamed.
+fn located(name: &BucketName) -> Reply {
+    let value = HeaderValue::try_from(format!("/{name}")).expect("a bucket's name is ASCII");
+    Reply::ok().with(header::LOCATION, value)
+}
+
+async fn small_body(call: &Call<'_>) -> Result<bytes::Bytes, OssError> {
+    let md5 = attributes::content_md5(&HeaderView(call.headers()))?;
+    let too_long = || OssError::malformed_xml("the document is too long").with_ec(EC_BUCKET_XML);
+    let body = call
+        .request
+        .intake
+        .collect(CONFIGURATION_BYTES_MAX)
+        .await
+        .map_err(|fault| errors::body(&body_error(fault), too_long))?;
+    if md5.is_some_and(|md5| <[u8; 16]>::from(Md5::digest(&body)) != md5) {
+        return Err(OssError::content_md5_mismatch());
+    }
+    Ok(body)
+}
+
+pub(super) async fn delete_bucket(call: &Call<'_>) -> Result<Reply, OssError> {
+    let name = call.bucket_name()?;
+    call.app
+        .objects
+        .delete_bucket(&name)
+        .await
+        .map_err(|error| errors::delete_bucket(error, &name))?;
+    Ok(Reply::empty(StatusCode::NO_CONTENT))
+}
+
+pub(super) fn get_bucket_info(call: &Call<'_>) -> Result<Reply, OssError> {
+    let bucket = existing(call)?;
+    let info = BucketInfo {
+        name: bucket.name.as_str().to_owned(),
+        creation_date: seconds(bucket.created),
+        extranet_endpoint: call.app.endpoints.0.clone(),
+        intranet_endpoint: call.app.endpoints.1.clone(),
+        location: location(call),
+        storage_class: bucket.storage_class,
+        data_redundancy_type: bucket.redundancy,
+        versioning: None,
+        block_public_access: false,
+        owner: owner(call),
+        acl: bucket.acl,
+        sse_algorithm: None,
+        log_bucket: String::new(),
+        log_prefix: String::new(),
+    };
+    Ok(document(info.to_xml()))
+}
+
+pub(super) fn get_bucket_location(call: &Call<'_>) -> Result<Reply, OssError> {
+    Ok(document(LocationConstraint(location(call)).to_xml()))
+}
+
+/// Creates the bucket if there is none, as OSS does. Without the header nothing changes.
+pub(super) async fn put_bucket_acl(call: &Call<'_>) -> Result<Reply, OssError> {
+    let name = call.bucket_name()?;
+    let objects = &call.app.objects;
+    let acl = attributes::bucket_acl(&HeaderView(call.headers()))?;
+    let changed = match acl {
+        Some(acl) => objects.set_bucket_acl(&name, acl).await,
+        None => objects.bucket(&name).await.map(|_| ()),
+    };
+    match (changed, acl) {
+        (Ok(()), _) => Ok(located(&name)),
+        (Err(BucketError::NoSuchBucket), Some(_)) => {
+            let input = CreateBucketInput { name, acl, storage_class: None, redundancy: None };
+            create(call, input).await
+        }
+        (Err(error), _) => Err(errors::bucket(error, &name)),
+    }
+}
+
+pub(super) fn get_bucket_acl(call: &Call<'_>) -> Result<Reply, OssError> {
+    let grant = existing(call)?.acl.as_str().into();
+    Ok(document(AccessControlPolicy { owner: owner(call), grant }.to_xml()))
+}
+
+pub(super) async fn get_bucket_stat(call: &Call<'_>) -> Result<Reply, OssError> {
+    let name = call.bucket_name()?;
+    let stat =
+        call.app.objects.bucket_stat(&name).await.map_err(|error| errors::bucket(error, &name))?;
+    let class = |class: StorageClass| {
+        let ClassStat { object_count, storage } =
+            stat.classes.get(&class).copied().unwrap_or_default();
+        WireClassStat { object_count, storage }
+    };
+    let document_of = BucketStat {
+        storage: stat.storage,
+        object_count: stat.object_count,
+        multipart_upload_count: stat.multipart_upload_count,
+        multipart_part_count: stat.multipart_part_count,
+        delete_marker_count: stat.delete_marker_count,
+        last_modified_time: seconds(stat.gathered),
+        standard: class(StorageClass::Standard),
+        infrequent_access: class(StorageClass::Ia),
+        archive: class(StorageClass::Archive),
+        cold_archive: class(StorageClass::ColdArchive),
+        deep_cold_archive: class(StorageClass::DeepColdArchive),
+    };
+    Ok(document(document_of.to_xml()))
+}
+
+/// Never set: the empty configuration.
+pub(super) fn get_bucket_versioning() -> Result<Reply, OssError> {
+    Ok(document(VersioningConfiguration { status: None }.to_xml()))
+}
+
+/// Always off.
+pub(super) fn get_bucket_access_monitor() -> Result<Reply, OssError> {
+    Ok(document(AccessMonitorConfiguration.to_xml()))
+}
+
+/// Always empty. Clean-ups ask before they delete a bucket.
+pub(super) fn list_live_channel(call: &Call<'_>) -> Result<Reply, OssError> {
+    let output = ListLiveChannelOutput {
+        prefix: text(call, "prefix")?,
+        marker: text(call, "marker")?,
+        max_keys: max_keys(call)?,
+    };
+    Ok(document(output.to_xml()))
+}

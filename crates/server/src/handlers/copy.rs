@@ -1,0 +1,92 @@
+//! CopyObject.
+
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use ossia_objects::{CopyInput, ReadObjectError};
+use ossia_protocol::{
+    attributes::{self, CopySource, ObjectAttributes},
+    conditions::Conditions,
+    error::OssError,
+    operation::Operation,
+    xml::CopyObjectOutput,
+};
+
+use super::{
+    error as errors,
+    fields::{self, CRC64},
+    upload::pairs,
+};
+use crate::{
+    access::{Circumstances, decide},
+    auth::{Caller, HeaderView},
+    http::Reply,
+    service::Call,
+};
+
+const SOURCE_VERSION_ID: HeaderName = HeaderName::from_static("x-oss-copy-source-version-id");
+
+pub(super) async fn copy_object(call: &Call<'_>) -> Result<Reply, OssError> {
+    let (bucket, key) = (call.bucket_name()?, call.key()?);
+    let headers = HeaderView(call.headers());
+    let source = CopySource::from_headers(&headers)?.ok_or_else(|| {
+        OssError::invalid_argument("x-oss-copy-source", "", "The copy source is missing.")
+    })?;
+    check_source_access(call, &source).await?;
+    if let Some(version) = source.version_id.as_deref().filter(|version| *version != "null") {
+        return Err(OssError::no_such_version(source.key.as_str(), version));
+    }
+    let parsed = ObjectAttributes::parse(&headers)?;
+    let input = CopyInput {
+        source_bucket: source.bucket.clone(),
+        source_key: source.key.clone(),
+        bucket: bucket.clone(),
+        key: key.clone(),
+        conditions: Conditions::of_copy_source(|name| call.header(name)),
+        metadata_directive: attributes::metadata_directive(&headers)?,
+        attributes: parsed.headers,
+        tagging_directive: attributes::tagging_directive(&headers)?,
+        tags: pairs(parsed.tags),
+        acl: parsed.acl,
+        storage_class: parsed.storage_class,
+        forbid_overwrite: attributes::forbid_overwrite(&headers)?,
+    };
+    let output = call
+        .app
+        .objects
+        .copy(input)
+        .await
+        .map_err(|error| errors::copy(error, (&source.bucket, &source.key), (&bucket, &key)))?;
+    let document = CopyObjectOutput {
+        etag: output.etag.clone(),
+        last_modified: fields::seconds(output.last_modified),
+    };
+    let mut reply = Reply::xml(StatusCode::OK, document.to_xml())
+        .with(header::ETAG, fields::etag_value(&output.etag))
+        .with(CRC64, HeaderValue::from(output.crc64));
+    fields::insert_version(&mut reply.headers, output.version_id.as_deref());
+    if let Some(version) =
+        output.source_version_id.and_then(|version| HeaderValue::try_from(version).ok())
+    {
+        reply = reply.with(SOURCE_VERSION_ID, version);
+    }
+    Ok(reply)
+}
+
+/// Copying reads the source: who may not read it may not copy it. Its absence is told by the copy itself.
+async fn check_source_access(call: &Call<'_>, source: &CopySource) -> Result<(), OssError> {
+    if call.caller == Caller::Root {
+        return Ok(());
+    }
+    let bucket = call
+        .app
+        .objects
+        .bucket(&source.bucket)
+        .await
+        .map_err(|error| errors::bucket(error, &source.bucket))?;
+    let object = match call.app.objects.head(&source.bucket, &source.key).await {
+        Ok(info) => Some(info.acl),
+        Err(ReadObjectError::NoSuchBucket | ReadObjectError::NoSuchKey) => None,
+        Err(ReadObjectError::Store(failure)) => return Err(errors::failure(&failure)),
+    };
+    let circumstances = Circumstances { bucket: Some(bucket.acl), object };
+    decide(&call.caller, Operation::GetObject, circumstances).into_result()
+}

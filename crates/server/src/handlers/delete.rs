@@ -1,0 +1,144 @@
+//! DeleteObject and DeleteMultipleObjects.
+
+use http::{HeaderValue, StatusCode};
+use md5::{Digest as _, Md5};
+use ossia_objects::DeleteError;
+use ossia_protocol::{
+    attributes,
+    error::{EC_DELETE_XML, ErrorCode, OssError},
+    names::ObjectKey,
+    operation::Operation,
+    xml::{DELETE_BYTES_MAX, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject},
+};
+
+use super::{
+    error as errors,
+    fields::{self, DELETE_MARKER},
+    list::url_encoded,
+    read::check_version,
+    upload::body_error,
+};
+use crate::{
+    auth::{Caller, HeaderView},
+    http::{Framing, Reply},
+    service::Call,
+};
+
+pub(super) async fn delete_object(call: &Call<'_>) -> Result<Reply, OssError> {
+    let (bucket, key) = (call.bucket_name()?, call.key()?);
+    match check_version(call, key.as_str()) {
+        Ok(()) => {}
+        // A version that does not exist is deleted already.
+        Err(error) if error.code() == ErrorCode::NoSuchVersion => {
+            let mut reply = Reply::empty(StatusCode::NO_CONTENT);
+            fields::insert_version(&mut reply.headers, call.query.get("versionId"));
+            return Ok(reply);
+        }
+        Err(error) => return Err(error),
+    }
+    let output = call
+        .app
+        .objects
+        .delete(&bucket, &key)
+        .await
+        .map_err(|error| errors::delete(error, &bucket))?;
+    let mut reply = Reply::empty(StatusCode::NO_CONTENT);
+    if output.delete_marker {
+        reply = reply.with(DELETE_MARKER, HeaderValue::from_static("true"));
+    }
+    fields::insert_version(&mut reply.headers, output.version_id.as_deref());
+    Ok(reply)
+}
+
+pub(super) async fn delete_multiple_objects(call: &Call<'_>) -> Result<Reply, OssError> {
+    let bucket = call.bucket_name()?;
+    let url_encoded = url_encoded(call)?;
+    let input = read_input(call).await?;
+    let mut named = Vec::with_capacity(input.objects.len());
+    for object in &input.objects {
+        named.push(Named::of(call, &object.key, object.version_id.as_deref()).await?);
+    }
+    if !named.is_empty() && named.iter().all(|named| matches!(named, Named::Denied)) {
+        call.permit(Operation::DeleteMultipleObjects, None)?;
+        return Err(OssError::new(ErrorCode::AccessDenied));
+    }
+    let keys: Vec<ObjectKey> = named
+        .iter()
+        .filter_map(|named| match named {
+            Named::Key(key) => Some(key.clone()),
+            Named::Absent | Named::Denied => None,
+        })
+        .collect();
+    let results = call
+        .app
+        .objects
+        .delete_many(&bucket, keys)
+        .await
+        .map_err(|error| errors::bucket(error, &bucket))?;
+    let mut results = results.into_iter();
+    let mut deleted = Vec::with_capacity(input.objects.len());
+    for (object, named) in input.objects.into_iter().zip(named) {
+        let marker = match named {
+            Named::Denied => continue,
+            Named::Absent => None,
+            Named::Key(_) => match results.next() {
+                Some(Ok(output)) if output.delete_marker => output.version_id,
+                Some(Ok(_)) => None,
+                // No element tells of a key that stays: it is missing from the list.
+                Some(Err(DeleteError::Immutable)) | None => continue,
+                // The rest may have been deleted all the same; deleting again does no harm.
+                Some(Err(error)) => return Err(errors::delete(error, &bucket)),
+            },
+        };
+        deleted.push(DeletedObject {
+            key: object.key,
+            version_id: object.version_id,
+            delete_marker_version_id: marker,
+        });
+    }
+    if input.quiet {
+        return Ok(Reply::ok());
+    }
+    Ok(Reply::xml(StatusCode::OK, DeleteObjectsOutput { url_encoded, deleted }.to_xml()))
+}
+
+/// What one entry of the request means.
+enum Named {
+    /// To be deleted.
+    Key(ObjectKey),
+    /// A key or version that cannot exist: deleted already.
+    Absent,
+    /// Not this caller's to delete.
+    Denied,
+}
+
+impl Named {
+    async fn of(call: &Call<'_>, key: &str, version_id: Option<&str>) -> Result<Named, OssError> {
+        let Ok(key) = ObjectKey::new(key) else { return Ok(Named::Absent) };
+        if call.caller != Caller::Root {
+            let acl = call.object_acl(&key).await?;
+            if call.permit(Operation::DeleteMultipleObjects, acl).is_err() {
+                return Ok(Named::Denied);
+            }
+        }
+        match version_id {
+            None | Some("null") => Ok(Named::Key(key)),
+            Some(_) => Ok(Named::Absent),
+        }
+    }
+}
+
+async fn read_input(call: &Call<'_>) -> Result<DeleteObjectsInput, OssError> {
+    let md5 = attributes::content_md5(&HeaderView(call.headers()))?;
+    if call.request.intake.framing() == Framing::Absent {
+        return Err(OssError::new(ErrorCode::MissingContentLength));
+    }
+    let malformed = |detail: &str| OssError::malformed_xml(detail).with_ec(EC_DELETE_XML);
+    let body = call.request.intake.collect(DELETE_BYTES_MAX).await.map_err(|fault| {
+        errors::body(&body_error(fault), || malformed("the document is too long"))
+    })?;
+    if md5.is_some_and(|md5| <[u8; 16]>::from(Md5::digest(&body)) != md5) {
+        return Err(OssError::content_md5_mismatch());
+    }
+    DeleteObjectsInput::parse(&body).map_err(|error| error.into_oss(EC_DELETE_XML))
+}

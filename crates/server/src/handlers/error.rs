@@ -1,0 +1,295 @@
+//! What went wrong, on the wire: the one table from the object layer's errors to OSS's, and the form of an error answer.
+
+use std::{
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use http::{HeaderName, HeaderValue, StatusCode};
+use ossia_objects::{
+    AppendError, BodyError, BucketError, BucketSetting, CopyError, CreateBucketError,
+    DeleteBucketError, DeleteError, Failure, ListError, PutError, ReadObjectError, SealError,
+};
+use ossia_protocol::{
+    error::{ErrorCode, OssError},
+    names::{BucketName, ObjectKey},
+};
+
+use crate::http::{Reply, RequestId};
+
+const X_OSS_EC: HeaderName = HeaderName::from_static("x-oss-ec");
+const X_OSS_ERR: HeaderName = HeaderName::from_static("x-oss-err");
+
+/// How long a client should wait before it repeats a request that found the store busy, and one that found it unable.
+const RETRY_BUSY_SECONDS: u32 = 1;
+const RETRY_UNABLE_SECONDS: u32 = 30;
+
+/// An error as an answer. A HEAD has no body: its XML travels in `x-oss-err`; a 304 has neither.
+pub(crate) fn render(error: &OssError, id: RequestId, host: &str, head: bool) -> Reply {
+    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut reply = if status == StatusCode::NOT_MODIFIED {
+        Reply::empty(status)
+    } else if head {
+        let text = error.x_oss_err(id.as_str(), host);
+        let mut reply = Reply::empty(status);
+        if let Ok(value) = HeaderValue::try_from(text) {
+            reply = reply.with(X_OSS_ERR, value);
+        }
+        reply
+    } else {
+        Reply::xml(status, error.to_xml(id.as_str(), host))
+    };
+    if let Some(ec) = error.ec() {
+        reply = reply.with(X_OSS_EC, HeaderValue::from_static(ec));
+    }
+    for (name, value) in error.headers() {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            reply = reply.with(HeaderName::from_static(name), value);
+        }
+    }
+    reply
+}
+
+/// Lets one message through a second: a full disk under load would otherwise fill the log as well.
+struct Rarely {
+    next_ms: AtomicU64,
+}
+
+impl Rarely {
+    const fn new() -> Rarely {
+        Rarely { next_ms: AtomicU64::new(0) }
+    }
+
+    fn now(&self) -> bool {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        let now = u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let next = self.next_ms.load(Ordering::Relaxed);
+        let later = now.saturating_add(1000);
+        now >= next
+            && self
+                .next_ms
+                .compare_exchange(next, later, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+}
+
+/// The store's own trouble. It is logged here, since nobody behind this point sees it.
+pub(crate) fn failure(failure: &Failure) -> OssError {
+    static FULL: Rarely = Rarely::new();
+    static POISONED: Rarely = Rarely::new();
+    match failure {
+        Failure::Busy => OssError::service_unavailable(RETRY_BUSY_SECONDS),
+        Failure::Full(what) => {
+            if FULL.now() {
+                tracing::warn!(%what, "the store is full: writes are refused");
+            }
+            OssError::service_unavailable(RETRY_UNABLE_SECONDS)
+        }
+        Failure::Poisoned(what) => {
+            if POISONED.now() {
+                tracing::error!(%what, "the store is poisoned: writes are refused until a restart");
+            }
+            OssError::service_unavailable(RETRY_UNABLE_SECONDS)
+        }
+        Failure::Closed => OssError::service_unavailable(RETRY_BUSY_SECONDS),
+        Failure::Unknown(what) => {
+            tracing::error!(%what, "the outcome of a write is unknown");
+            OssError::new(ErrorCode::InternalError)
+        }
+        Failure::Damaged(what) => {
+            tracing::error!(%what, "stored data is damaged");
+            OssError::new(ErrorCode::InternalError)
+        }
+        Failure::Io(what) => {
+            tracing::error!(%what, "the store failed");
+            OssError::new(ErrorCode::InternalError)
+        }
+        Failure::Internal(what) => {
+            tracing::error!(%what, "internal error");
+            OssError::new(ErrorCode::InternalError)
+        }
+    }
+}
+
+/// A body that did not arrive. `too_long` is the answer to one that is longer than its operation takes.
+pub(crate) fn body(error: &BodyError, too_long: impl FnOnce() -> OssError) -> OssError {
+    match error {
+        BodyError::Truncated | BodyError::Broken(_) => OssError::new(ErrorCode::IncompleteBody),
+        BodyError::Stalled => OssError::new(ErrorCode::RequestTimeout),
+        BodyError::TooLong => too_long(),
+    }
+}
+
+pub(crate) fn create_bucket(error: CreateBucketError, bucket: &BucketName) -> OssError {
+    match error {
+        CreateBucketError::Conflict(setting) => OssError::new(ErrorCode::BucketAlreadyExists)
+            .with_message(match setting {
+                BucketSetting::StorageClass => "Cannot modify existing bucket's storage class",
+                BucketSetting::Redundancy => {
+                    "Bucket already exists can't modify data redundancy type"
+                }
+            })
+            .with_field("BucketName", bucket.as_str()),
+        CreateBucketError::TooMany { .. } => OssError::new(ErrorCode::TooManyBuckets),
+        CreateBucketError::Store(store) => failure(&store),
+    }
+}
+
+pub(crate) fn bucket(error: BucketError, bucket: &BucketName) -> OssError {
+    match error {
+        BucketError::NoSuchBucket => OssError::no_such_bucket(bucket.as_str()),
+        BucketError::Store(store) => failure(&store),
+    }
+}
+
+pub(crate) fn delete_bucket(error: DeleteBucketError, bucket: &BucketName) -> OssError {
+    match error {
+        DeleteBucketError::NoSuchBucket => OssError::no_such_bucket(bucket.as_str()),
+        DeleteBucketError::NotEmpty => OssError::bucket_not_empty(bucket.as_str()),
+        DeleteBucketError::Store(store) => failure(&store),
+    }
+}
+
+pub(crate) fn put(
+    error: PutError,
+    bucket: &BucketName,
+    key: &ObjectKey,
+    put_bytes_max: u64,
+    announced: Option<u64>,
+) -> OssError {
+    match error {
+        PutError::NoSuchBucket => OssError::no_such_bucket(bucket.as_str()),
+        PutError::AlreadyExists => OssError::file_already_exists(key.as_str()),
+        PutError::Immutable => OssError::new(ErrorCode::FileImmutable),
+        PutError::TooLarge { max } => OssError::entity_too_large(max, announced),
+        PutError::Body(error) => {
+            body(&error, || OssError::entity_too_large(put_bytes_max, announced))
+        }
+        PutError::DigestMismatch => OssError::content_md5_mismatch(),
+        PutError::CrcMismatch => OssError::crc64_mismatch(),
+        PutError::Store(store) => failure(&store),
+    }
+}
+
+/// What an append needs besides the error itself to tell it.
+pub(crate) struct AppendContext<'a> {
+    pub(crate) bucket: &'a BucketName,
+    /// What was wrong with the headers that only the first append uses.
+    pub(crate) creation: Option<OssError>,
+    /// The class that the object would have had.
+    pub(crate) class: &'a str,
+    pub(crate) append_bytes_max: u64,
+}
+
+pub(crate) fn append(error: AppendError, context: AppendContext<'_>) -> OssError {
+    match error {
+        AppendError::NoSuchBucket => OssError::no_such_bucket(context.bucket.as_str()),
+        AppendError::NotAppendable => OssError::object_not_appendable(),
+        AppendError::Sealed => OssError::append_sealed(),
+        AppendError::Immutable => OssError::new(ErrorCode::FileImmutable),
+        AppendError::PositionMismatch { length, crc64 } => {
+            OssError::position_not_equal_to_length(length, Some(crc64))
+        }
+        AppendError::TooLarge { max } => OssError::inline_data_too_large(max, None),
+        AppendError::CreationRefused => {
+            context.creation.unwrap_or_else(|| OssError::new(ErrorCode::InvalidArgument))
+        }
+        AppendError::ClassNotAppendable => OssError::append_storage_class(context.class),
+        AppendError::Body(error) => {
+            body(&error, || OssError::inline_data_too_large(context.append_bytes_max, None))
+        }
+        AppendError::DigestMismatch => OssError::content_md5_mismatch(),
+        AppendError::CrcMismatch => OssError::crc64_mismatch(),
+        AppendError::Store(store) => failure(&store),
+    }
+}
+
+pub(crate) fn seal(error: SealError, bucket: &BucketName, key: &ObjectKey) -> OssError {
+    match error {
+        SealError::NoSuchBucket => OssError::no_such_bucket(bucket.as_str()),
+        SealError::NoSuchKey => OssError::no_such_key(key.as_str()),
+        SealError::NotAppendable => OssError::object_not_appendable(),
+        SealError::PositionMismatch { length, crc64 } => {
+            OssError::position_not_equal_to_length(length, Some(crc64))
+        }
+        SealError::Store(store) => failure(&store),
+    }
+}
+
+pub(crate) fn read(error: ReadObjectError, bucket: &BucketName, key: &ObjectKey) -> OssError {
+    match error {
+        ReadObjectError::NoSuchBucket => OssError::no_such_bucket(bucket.as_str()),
+        ReadObjectError::NoSuchKey => OssError::no_such_key(key.as_str()),
+        ReadObjectError::Store(store) => failure(&store),
+    }
+}
+
+pub(crate) fn delete(error: DeleteError, bucket: &BucketName) -> OssError {
+    match error {
+        DeleteError::NoSuchBucket => OssError::no_such_bucket(bucket.as_str()),
+        DeleteError::Immutable => OssError::new(ErrorCode::FileImmutable),
+        DeleteError::Store(store) => failure(&store),
+    }
+}
+
+pub(crate) fn copy(
+    error: CopyError,
+    source: (&BucketName, &ObjectKey),
+    destination: (&BucketName, &ObjectKey),
+) -> OssError {
+    match error {
+        CopyError::NoSuchSourceBucket => OssError::no_such_bucket(source.0.as_str()),
+        CopyError::NoSuchSourceKey => OssError::no_such_key(source.1.as_str()),
+        CopyError::NoSuchBucket => OssError::no_such_bucket(destination.0.as_str()),
+        CopyError::SourceAppendable => OssError::copy_of_appendable(),
+        CopyError::PreconditionFailed(header) => OssError::precondition_failed(header),
+        CopyError::NotModified => OssError::new(ErrorCode::NotModified),
+        CopyError::TooLarge { max } => OssError::entity_too_large(max, None)
+            .with_message("Source object Length exceeds the maximum allowed size."),
+        CopyError::AlreadyExists => OssError::file_already_exists(destination.1.as_str()),
+        CopyError::Immutable => OssError::new(ErrorCode::FileImmutable),
+        CopyError::Store(store) => failure(&store),
+    }
+}
+
+pub(crate) fn list(error: ListError, bucket: &BucketName) -> OssError {
+    match error {
+        ListError::NoSuchBucket => OssError::no_such_bucket(bucket.as_str()),
+        ListError::Store(store) => failure(&store),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_message_a_second_passes() {
+        let rarely = Rarely::new();
+        assert!(rarely.now());
+        assert!((0..1000).all(|_| !rarely.now()));
+    }
+
+    #[test]
+    fn what_the_store_cannot_do_now_is_503_with_a_time_and_what_went_wrong_is_500() {
+        let what = || "x".to_owned();
+        for (trouble, status) in [
+            (Failure::Busy, 503),
+            (Failure::Full(what()), 503),
+            (Failure::Poisoned(what()), 503),
+            (Failure::Closed, 503),
+            (Failure::Unknown(what()), 500),
+            (Failure::Damaged(what()), 500),
+            (Failure::Io(what()), 500),
+            (Failure::Internal(what()), 500),
+        ] {
+            let error = failure(&trouble);
+            assert_eq!(error.status(), status, "{trouble:?}");
+            let retry = error.headers().iter().any(|(name, _)| *name == "retry-after");
+            assert_eq!(retry, status == 503, "{trouble:?}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Names and values of headers that several operations answer with.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use ossia_objects::ObjectInfo;
+use ossia_protocol::{attributes::ObjectType, etag, time};
+
+pub(super) const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
+pub(super) const CRC64: HeaderName = HeaderName::from_static("x-oss-hash-crc64ecma");
+pub(super) const NEXT_APPEND_POSITION: HeaderName =
+    HeaderName::from_static("x-oss-next-append-position");
+pub(super) const OBJECT_TYPE: HeaderName = HeaderName::from_static("x-oss-object-type");
+pub(super) const SEALED_TIME: HeaderName = HeaderName::from_static("x-oss-sealed-time");
+pub(super) const STORAGE_CLASS: HeaderName = HeaderName::from_static("x-oss-storage-class");
+pub(super) const TAGGING_COUNT: HeaderName = HeaderName::from_static("x-oss-tagging-count");
+pub(super) const VERSION_ID: HeaderName = HeaderName::from_static("x-oss-version-id");
+pub(super) const DELETE_MARKER: HeaderName = HeaderName::from_static("x-oss-delete-marker");
+
+/// Seconds since 1970 as the date codecs take them.
+pub(super) fn seconds(unix_seconds: u64) -> i64 {
+    i64::try_from(unix_seconds).unwrap_or(i64::MAX)
+}
+
+/// An HTTP date.
+pub(super) fn date_value(unix_seconds: u64) -> HeaderValue {
+    HeaderValue::try_from(time::http_date(seconds(unix_seconds)))
+        .expect("an HTTP date is printable ASCII")
+}
+
+/// An ETag within quotes.
+pub(super) fn etag_value(bare: &str) -> HeaderValue {
+    HeaderValue::try_from(etag::quoted(bare)).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
+}
+
+/// The base64 of an MD5.
+pub(super) fn md5_value(md5: &[u8; 16]) -> HeaderValue {
+    HeaderValue::try_from(STANDARD.encode(md5)).expect("base64 is printable ASCII")
+}
+
+/// Adds the version, in a bucket that has or had versions.
+pub(super) fn insert_version(headers: &mut HeaderMap, version_id: Option<&str>) {
+    if let Some(value) = version_id.and_then(|id| HeaderValue::try_from(id).ok()) {
+        headers.insert(VERSION_ID, value);
+    }
+}
+
+/// Everything that GET and HEAD tell of an object, but for Content-Length.
+pub(super) fn insert_object(headers: &mut HeaderMap, info: &ObjectInfo) {
+    info.attributes.for_each(|name, value| {
+        // Both came in as a header and passed the same checks.
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_maybe_shared(value.clone()))
+        {
+            headers.insert(name, value);
+        }
+    });
+    insert_identity(headers, info);
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(OBJECT_TYPE, HeaderValue::from_static(info.kind.as_str()));
+    headers.insert(STORAGE_CLASS, HeaderValue::from_static(info.storage_class.as_str()));
+    if info.kind == ObjectType::Normal
+        && let Some(md5) = &info.md5
+    {
+        headers.insert(CONTENT_MD5, md5_value(md5));
+    }
+    if info.kind == ObjectType::Appendable {
+        headers.insert(NEXT_APPEND_POSITION, HeaderValue::from(info.length));
+    }
+    if let Some(sealed_at) = info.sealed_at {
+        headers.insert(SEALED_TIME, date_value(sealed_at));
+    }
+    if !info.tags.is_empty() {
+        headers.insert(TAGGING_COUNT, HeaderValue::from(info.tags.len()));
+    }
+}
+
+/// What every answer about an object tells: which bytes these are.
+pub(super) fn insert_identity(headers: &mut HeaderMap, info: &ObjectInfo) {
+    headers.insert(header::ETAG, etag_value(&info.etag));
+    headers.insert(header::LAST_MODIFIED, date_value(info.last_modified));
+    headers.insert(CRC64, HeaderValue::from(info.crc64));
+    insert_version(headers, info.version_id.as_deref());
+}

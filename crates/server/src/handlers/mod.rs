@@ -1,0 +1,248 @@
+//! One function an operation: reads headers into an input of the object layer, and writes its output as an answer.
+//!
+//! Handlers translate and decide nothing about objects. What went wrong becomes a wire error in one place, `error.rs`.
+
+mod append;
+mod bucket;
+mod copy;
+mod delete;
+pub(crate) mod error;
+mod fields;
+mod list;
+mod put;
+mod read;
+mod upload;
+
+use http::{HeaderMap, header};
+use ossia_protocol::{
+    error::{ErrorCode, OssError},
+    operation::Operation,
+};
+
+use crate::{http::Reply, service::Call};
+
+/// Runs the operation of a call. The match is complete, so that an operation that becomes known must be placed here.
+pub(crate) async fn handle(call: &Call<'_>) -> Result<Reply, OssError> {
+    use Operation::*;
+    match call.operation {
+        ListBuckets => bucket::list_buckets(call).await,
+        PutBucket => bucket::put_bucket(call).await,
+        DeleteBucket => bucket::delete_bucket(call).await,
+        HeadBucket => Ok(Reply::ok()),
+        GetBucketInfo => bucket::get_bucket_info(call),
+        GetBucketLocation => bucket::get_bucket_location(call),
+        PutBucketAcl => bucket::put_bucket_acl(call).await,
+        GetBucketAcl => bucket::get_bucket_acl(call),
+        GetBucketStat => bucket::get_bucket_stat(call).await,
+        GetBucketVersioning => bucket::get_bucket_versioning(),
+        GetBucketAccessMonitor => bucket::get_bucket_access_monitor(),
+        ListLiveChannel => bucket::list_live_channel(call),
+        ListObjects => list::list_objects(call).await,
+        ListObjectsV2 => list::list_objects_v2(call).await,
+        PutObject => put::put_object(call).await,
+        AppendObject => append::append_object(call).await,
+        SealAppendObject => append::seal_append_object(call).await,
+        GetObject => read::get_object(call).await,
+        HeadObject => read::head_object(call).await,
+        GetObjectMeta => read::get_object_meta(call).await,
+        CopyObject => copy::copy_object(call).await,
+        DeleteObject => delete::delete_object(call).await,
+        DeleteMultipleObjects => delete::delete_multiple_objects(call).await,
+        // Answered before a caller is looked for, see `preflight`.
+        OptionObject => preflight(call.headers()),
+        DescribeRegions
+        | PutPublicAccessBlock
+        | GetPublicAccessBlock
+        | DeletePublicAccessBlock
+        | GetUserQoSInfo
+        | ListUserDataRedundancyTransition
+        | ListCloudBoxes
+        | ListAccessPoints
+        | ListAccessPointsForObjectProcess
+        | WriteGetObjectResponse
+        | ListResourcePools
+        | GetResourcePoolInfo
+        | ListResourcePoolBuckets
+        | PutResourcePoolRequesterQoSInfo
+        | GetResourcePoolRequesterQoSInfo
+        | ListResourcePoolRequesterQoSInfos
+        | DeleteResourcePoolRequesterQoSInfo
+        | ListObjectVersions
+        | ListMultipartUploads
+        | PostObject
+        | PutBucketVersioning
+        | PutBucketLifecycle
+        | GetBucketLifecycle
+        | DeleteBucketLifecycle
+        | PutBucketCors
+        | GetBucketCors
+        | DeleteBucketCors
+        | PutBucketPolicy
+        | GetBucketPolicy
+        | DeleteBucketPolicy
+        | GetBucketPolicyStatus
+        | PutBucketTags
+        | GetBucketTags
+        | DeleteBucketTags
+        | PutBucketReferer
+        | GetBucketReferer
+        | PutBucketWebsite
+        | GetBucketWebsite
+        | DeleteBucketWebsite
+        | PutBucketLogging
+        | GetBucketLogging
+        | DeleteBucketLogging
+        | PutBucketEncryption
+        | GetBucketEncryption
+        | DeleteBucketEncryption
+        | PutBucketRequestPayment
+        | GetBucketRequestPayment
+        | PutBucketInventory
+        | GetBucketInventory
+        | ListBucketInventory
+        | DeleteBucketInventory
+        | InitiateBucketWorm
+        | AbortBucketWorm
+        | CompleteBucketWorm
+        | ExtendBucketWorm
+        | GetBucketWorm
+        | PutBucketObjectWormConfiguration
+        | GetBucketObjectWormConfiguration
+        | PutBucketOverwriteConfig
+        | GetBucketOverwriteConfig
+        | DeleteBucketOverwriteConfig
+        | PutBucketPublicAccessBlock
+        | GetBucketPublicAccessBlock
+        | DeleteBucketPublicAccessBlock
+        | PutBucketStorageQuota
+        | GetBucketStorageQuota
+        | DeleteBucketStorageQuota
+        | PutBucketAccessMonitor
+        | PutBucketTransferAcceleration
+        | GetBucketTransferAcceleration
+        | DeleteBucketTransferAcceleration
+        | PutBucketResourceGroup
+        | GetBucketResourceGroup
+        | PutBucketReplication
+        | GetBucketReplication
+        | DeleteBucketReplication
+        | GetBucketReplicationLocation
+        | GetBucketReplicationProgress
+        | PutBucketRTC
+        | PutStyle
+        | GetStyle
+        | ListStyle
+        | DeleteStyle
+        | PutCname
+        | ListCname
+        | DeleteCname
+        | CreateCnameToken
+        | GetCnameToken
+        | OpenMetaQuery
+        | GetMetaQueryStatus
+        | DoMetaQuery
+        | CloseMetaQuery
+        | DoMetaQueryAction
+        | DoDataPipelineAction
+        | PutBucketArchiveDirectRead
+        | GetBucketArchiveDirectRead
+        | PutBucketHttpsConfig
+        | GetBucketHttpsConfig
+        | CreateBucketDataRedundancyTransition
+        | GetBucketDataRedundancyTransition
+        | ListBucketDataRedundancyTransition
+        | DeleteBucketDataRedundancyTransition
+        | CreateAccessPoint
+        | GetAccessPoint
+        | DeleteAccessPoint
+        | ListBucketAccessPoints
+        | PutAccessPointPolicy
+        | GetAccessPointPolicy
+        | DeleteAccessPointPolicy
+        | PutAccessPointPublicAccessBlock
+        | GetAccessPointPublicAccessBlock
+        | DeleteAccessPointPublicAccessBlock
+        | CreateAccessPointForObjectProcess
+        | GetAccessPointForObjectProcess
+        | DeleteAccessPointForObjectProcess
+        | PutAccessPointConfigForObjectProcess
+        | GetAccessPointConfigForObjectProcess
+        | PutAccessPointPolicyForObjectProcess
+        | GetAccessPointPolicyForObjectProcess
+        | DeleteAccessPointPolicyForObjectProcess
+        | PutUserDefinedLogFieldsConfig
+        | GetUserDefinedLogFieldsConfig
+        | DeleteUserDefinedLogFieldsConfig
+        | PutBucketCallbackPolicy
+        | GetBucketCallbackPolicy
+        | DeleteBucketCallbackPolicy
+        | PutBucketQoSInfo
+        | GetBucketQoSInfo
+        | DeleteBucketQoSInfo
+        | PutBucketRequesterQoSInfo
+        | GetBucketRequesterQoSInfo
+        | ListBucketRequesterQoSInfos
+        | DeleteBucketRequesterQoSInfo
+        | PutBucketStorageCapacity
+        | GetBucketStorageCapacity
+        | PutBucketResponseHeader
+        | GetBucketResponseHeader
+        | DeleteBucketResponseHeader
+        | PutAsyncFetchTask
+        | GetAsyncFetchTask
+        | CreateBucketMetadataConfiguration
+        | GetBucketMetadataConfiguration
+        | DeleteBucketMetadataConfiguration
+        | UpdateBucketMetadataInventoryTableConfiguration
+        | UpdateBucketMetadataJournalTableConfiguration
+        | InitiateMultipartUpload
+        | UploadPart
+        | UploadPartCopy
+        | CompleteMultipartUpload
+        | AbortMultipartUpload
+        | ListParts
+        | PutObjectAcl
+        | GetObjectAcl
+        | PutObjectTagging
+        | GetObjectTagging
+        | DeleteObjectTagging
+        | PutSymlink
+        | GetSymlink
+        | RestoreObject
+        | CleanRestoredObject
+        | PutObjectRetention
+        | GetObjectRetention
+        | PutObjectLegalHold
+        | GetObjectLegalHold
+        | SelectObject
+        | CreateSelectObjectMeta
+        | ProcessObject
+        | AsyncProcessObject
+        | CreateDirectory
+        | Rename
+        | DeleteDirectory
+        | PutLiveChannel
+        | GetLiveChannelInfo
+        | GetLiveChannelStat
+        | GetLiveChannelHistory
+        | PutLiveChannelStatus
+        | DeleteLiveChannel
+        | PostVodPlaylist
+        | GetVodPlaylist => Err(OssError::operation_not_implemented(call.operation.name())),
+    }
+}
+
+/// A browser's question before a request from another origin. No bucket has a rule yet, so the answer is no.
+pub(crate) fn preflight(headers: &HeaderMap) -> Result<Reply, OssError> {
+    let lacks =
+        |message: &'static str| Err(OssError::new(ErrorCode::BadRequest).with_message(message));
+    if !headers.contains_key(header::ORIGIN) {
+        return lacks("Insufficient information. Origin request header needed.");
+    }
+    if !headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
+        return lacks(
+            "Insufficient information. Request Access-Control-Request-Method header needed.",
+        );
+    }
+    Err(OssError::cors_forbidden())
+}

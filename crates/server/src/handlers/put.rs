@@ -1,0 +1,41 @@
+//! PutObject.
+
+use http::{HeaderValue, header};
+use ossia_objects::PutInput;
+use ossia_protocol::{attributes, error::OssError};
+
+use super::{
+    error as errors,
+    fields::{self, CONTENT_MD5, CRC64},
+    upload::{Announced, creation, refuse_callback},
+};
+use crate::{auth::HeaderView, http::Reply, service::Call};
+
+pub(super) async fn put_object(call: &Call<'_>) -> Result<Reply, OssError> {
+    let (bucket, key) = (call.bucket_name()?, call.key()?);
+    let headers = HeaderView(call.headers());
+    attributes::refuse_conditions(&headers)?;
+    refuse_callback(call)?;
+    let creation = creation(call)?;
+    let forbid_overwrite = attributes::forbid_overwrite(&headers)?;
+    let announced = Announced::read(call)?;
+    let (length, limit) = (announced.length(), call.app.config.limits.put_bytes);
+    if let Some(length) = length.filter(|length| *length > limit) {
+        return Err(OssError::entity_too_large(limit, Some(length)));
+    }
+    let body = announced.body(call, limit).await?;
+    let input =
+        PutInput { bucket: bucket.clone(), key: key.clone(), creation, body, forbid_overwrite };
+    let output = call
+        .app
+        .objects
+        .put(input)
+        .await
+        .map_err(|error| errors::put(error, &bucket, &key, limit, length))?;
+    let mut reply = Reply::ok()
+        .with(header::ETAG, fields::etag_value(&output.etag))
+        .with(CRC64, HeaderValue::from(output.crc64))
+        .with(CONTENT_MD5, fields::md5_value(&output.md5));
+    fields::insert_version(&mut reply.headers, output.version_id.as_deref());
+    Ok(reply)
+}

@@ -1,0 +1,245 @@
+//! GetObject, HeadObject, GetObjectMeta.
+
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use ossia_objects::{Download, ObjectInfo, OpenObject};
+use ossia_protocol::{
+    attributes,
+    conditions::{ConditionOutcome, Conditions},
+    error::{ErrorCode, OssError},
+    range::{self, RangeBehavior, RangeDecision},
+};
+
+use super::{error as errors, fields};
+use crate::{
+    auth::{Caller, HeaderView},
+    http::{Cut, Pace, Reply, Reserved},
+    service::Call,
+};
+
+/// Parameters that replace headers of a successful answer.
+const OVERRIDES: [(&str, HeaderName); 6] = [
+    ("response-content-type", header::CONTENT_TYPE),
+    ("response-content-language", header::CONTENT_LANGUAGE),
+    ("response-expires", header::EXPIRES),
+    ("response-cache-control", header::CACHE_CONTROL),
+    ("response-content-disposition", header::CONTENT_DISPOSITION),
+    ("response-content-encoding", header::CONTENT_ENCODING),
+];
+
+pub(super) async fn get_object(call: &Call<'_>) -> Result<Reply, OssError> {
+    let (bucket, key) = (call.bucket_name()?, call.key()?);
+    let overrides = overrides(call)?;
+    let traffic_limit = attributes::traffic_limit(&HeaderView(call.headers()), call.query)?;
+    check_version(call, key.as_str())?;
+    let open = call
+        .app
+        .objects
+        .get(&bucket, &key)
+        .await
+        .map_err(|error| errors::read(error, &bucket, &key))?;
+    if let Some(unchanged) = check_conditions(call, &open.info)? {
+        return Ok(unchanged);
+    }
+    let total = open.info.length;
+    let behavior = RangeBehavior::from_header(call.header("x-oss-range-behavior"));
+    let (status, first, end) = match range::decide(call.header("range"), behavior, total) {
+        RangeDecision::Whole => (StatusCode::OK, 0, total),
+        RangeDecision::Partial { first, last } => {
+            (StatusCode::PARTIAL_CONTENT, first, last.saturating_add(1).min(total))
+        }
+        RangeDecision::Unsatisfiable => {
+            let range = String::from_utf8_lossy(call.header("range").unwrap_or_default());
+            return Err(OssError::invalid_range(&range, total));
+        }
+    };
+    let mut headers = HeaderMap::new();
+    fields::insert_object(&mut headers, &open.info);
+    headers.extend(overrides);
+    if status == StatusCode::PARTIAL_CONTENT {
+        let text = format!("bytes {first}-{}/{total}", end.saturating_sub(1));
+        let value = HeaderValue::try_from(text).expect("digits and punctuation");
+        headers.insert(header::CONTENT_RANGE, value);
+    }
+    let length = end.saturating_sub(first);
+    let mut reply = if length == 0 {
+        Reply::empty(status)
+    } else {
+        let transfer = Transfer::start(call, open, first..end, traffic_limit).await?;
+        Reply::stream(status, Box::pin(transfer), length)
+    };
+    reply.headers = headers;
+    Ok(reply)
+}
+
+pub(super) async fn head_object(call: &Call<'_>) -> Result<Reply, OssError> {
+    let info = info(call).await?;
+    if let Some(unchanged) = check_conditions(call, &info)? {
+        return Ok(unchanged);
+    }
+    let mut reply = Reply::ok();
+    fields::insert_object(&mut reply.headers, &info);
+    reply.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(info.length));
+    Ok(reply)
+}
+
+/// The short form: which bytes these are, and how many. Also as a GET, which is answered with the length and without the
+/// bytes; the connection is then closed, or the client would wait for them.
+pub(super) async fn get_object_meta(call: &Call<'_>) -> Result<Reply, OssError> {
+    let info = info(call).await?;
+    let mut reply = if call.request.method == Method::GET && info.length > 0 {
+        Reply::stream(StatusCode::OK, Box::pin(HeadersOnly::default()), info.length)
+    } else {
+        Reply::ok()
+    };
+    fields::insert_identity(&mut reply.headers, &info);
+    reply.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(info.length));
+    Ok(reply)
+}
+
+async fn info(call: &Call<'_>) -> Result<ObjectInfo, OssError> {
+    let (bucket, key) = (call.bucket_name()?, call.key()?);
+    check_version(call, key.as_str())?;
+    call.app.objects.head(&bucket, &key).await.map_err(|error| errors::read(error, &bucket, &key))
+}
+
+/// Buckets have no versions yet: the only version of an object is `null`.
+pub(super) fn check_version(call: &Call<'_>, key: &str) -> Result<(), OssError> {
+    match call.query.get_bytes("versionId") {
+        None | Some(b"null") => Ok(()),
+        Some(b"") => {
+            let message = "Version id can not be the empty string.";
+            Err(OssError::invalid_argument("versionId", "", message))
+        }
+        Some(id) => Err(OssError::no_such_version(key, &String::from_utf8_lossy(id))),
+    }
+}
+
+/// 412 as an error, 304 as an answer with the object's headers.
+fn check_conditions(call: &Call<'_>, info: &ObjectInfo) -> Result<Option<Reply>, OssError> {
+    let conditions = Conditions::of_object(|name| call.header(name));
+    match conditions.evaluate(&info.etag, fields::seconds(info.last_modified)) {
+        ConditionOutcome::Proceed => Ok(None),
+        ConditionOutcome::PreconditionFailed(name) => Err(OssError::precondition_failed(name)),
+        ConditionOutcome::NotModified => {
+            let mut reply = Reply::empty(StatusCode::NOT_MODIFIED);
+            fields::insert_object(&mut reply.headers, info);
+            Ok(Some(reply))
+        }
+    }
+}
+
+/// The headers that the request replaces. They need a signature: a link that anyone can write must not choose them.
+fn overrides(call: &Call<'_>) -> Result<HeaderMap, OssError> {
+    let mut headers = HeaderMap::new();
+    for (parameter, name) in OVERRIDES {
+        let Some(value) = call.query.get_bytes(parameter).filter(|value| !value.is_empty()) else {
+            continue;
+        };
+        if call.caller == Caller::Anonymous {
+            return Err(OssError::new(ErrorCode::InvalidRequest));
+        }
+        let value = HeaderValue::from_bytes(value).map_err(|_| {
+            let message = "The value cannot stand in a header.";
+            OssError::invalid_argument(parameter, String::from_utf8_lossy(value), message)
+        })?;
+        headers.insert(name, value);
+    }
+    Ok(headers)
+}
+
+/// How much of a piece passes at once under a traffic limit: at the slowest pace half a second's worth.
+const PACED_BYTES: usize = 16 << 10;
+
+/// The bytes of an object on their way out. Holds the object open until it ends.
+struct Transfer {
+    ready: Bytes,
+    download: Download,
+    pace: Option<Pace>,
+    _object: OpenObject,
+    _reserved: Reserved,
+}
+
+impl Transfer {
+    /// Reads the first piece, so that damage that shows at once is told by a status and not by a broken connection.
+    async fn start(
+        call: &Call<'_>,
+        object: OpenObject,
+        range: std::ops::Range<u64>,
+        traffic_limit: Option<u64>,
+    ) -> Result<Transfer, OssError> {
+        let length = range.end.saturating_sub(range.start);
+        let reserved = call
+            .app
+            .admission
+            .reserve(Some(length))
+            .await
+            .ok_or_else(|| OssError::service_unavailable(1))?;
+        let mut download = object.read(range);
+        let first = poll_fn(|cx| Pin::new(&mut download).poll_next(cx)).await;
+        let ready = match first {
+            Some(Ok(piece)) => piece,
+            Some(Err(error)) => {
+                let (bucket, key) = (call.bucket_name()?, call.key()?);
+                return Err(errors::read(error, &bucket, &key));
+            }
+            None => Bytes::new(),
+        };
+        let pace = traffic_limit.map(Pace::new);
+        Ok(Transfer { ready, download, pace, _object: object, _reserved: reserved })
+    }
+}
+
+impl Stream for Transfer {
+    type Item = Result<Bytes, Cut>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        if let Some(pace) = &mut this.pace {
+            std::task::ready!(pace.poll_turn(cx));
+        }
+        if this.ready.is_empty() {
+            match std::task::ready!(Pin::new(&mut this.download).poll_next(cx)) {
+                Some(Ok(piece)) => this.ready = piece,
+                Some(Err(error)) => {
+                    tracing::error!(%error, "a download was cut");
+                    return Poll::Ready(Some(Err(Cut(error.to_string()))));
+                }
+                None => return Poll::Ready(None),
+            }
+        }
+        let Some(pace) = &mut this.pace else {
+            return Poll::Ready(Some(Ok(std::mem::take(&mut this.ready))));
+        };
+        let piece = this.ready.split_to(this.ready.len().min(PACED_BYTES));
+        pace.passed(piece.len());
+        Poll::Ready(Some(Ok(piece)))
+    }
+}
+
+/// Ends after the headers have gone out.
+#[derive(Default)]
+struct HeadersOnly {
+    turns: u8,
+}
+
+impl Stream for HeadersOnly {
+    type Item = Result<Bytes, Cut>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        // hyper flushes when the body has nothing ready.
+        if self.turns < 2 {
+            self.turns += 1;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(Some(Err(Cut("the answer has headers only".into()))))
+    }
+}

@@ -1,0 +1,148 @@
+//! One request and its answer: identity, timing, the headers of every answer, and panics that stay within their request.
+
+use std::{
+    future::{Future, poll_fn},
+    net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Instant,
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
+use hyper::body::Incoming;
+
+use super::{
+    connection::Watch,
+    intake::{After, Intake},
+    listener::FrontShared,
+    reply::{Outgoing, Reply},
+    stamp::{RequestId, date_header},
+};
+
+/// A request as it came, with its body unread.
+#[derive(Debug)]
+pub(crate) struct Request {
+    /// The id that the answer carries.
+    pub(crate) id: RequestId,
+    /// The method.
+    pub(crate) method: Method,
+    /// The request target, path and query as they were on the wire.
+    pub(crate) target: Uri,
+    /// All headers.
+    pub(crate) headers: HeaderMap,
+    /// The body.
+    pub(crate) intake: Intake,
+}
+
+/// What answers requests.
+pub(crate) trait Service: Send + Sync + 'static {
+    /// Milliseconds since 1970 by the clock that `date` and request ids follow.
+    fn now_ms(&self) -> u64;
+
+    /// Answers one request.
+    fn answer(&self, request: Request) -> impl Future<Output = Reply> + Send;
+
+    /// The answer to a request whose handler panicked.
+    fn panicked(&self, id: RequestId, host: &str, method: &Method) -> Reply;
+}
+
+/// `x-oss-request-id`.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-oss-request-id");
+/// `x-oss-server-time`.
+const SERVER_TIME: HeaderName = HeaderName::from_static("x-oss-server-time");
+
+/// Runs one request of a connection.
+pub(super) async fn exchange<S: Service>(
+    shared: &FrontShared<S>,
+    watch: &Arc<Watch>,
+    peer: SocketAddr,
+    request: http::Request<Incoming>,
+) -> http::Response<Outgoing> {
+    let started = Instant::now();
+    let busy = watch.busy();
+    let (parts, incoming) = request.into_parts();
+    let id = shared.ids.next(shared.service.now_ms() / 1000);
+    let terms = Terms::of(&parts);
+    let host = host_text(&parts.headers);
+    let method = parts.method.clone();
+    let intake = Intake::new(&parts.headers, incoming, shared.settings.body_stall);
+    let leftover = intake.leftover();
+    let request =
+        Request { id, method: parts.method, target: parts.uri, headers: parts.headers, intake };
+    let mut reply = match unpanicked(shared.service.answer(request)).await {
+        Some(reply) => reply,
+        None => {
+            tracing::error!(request_id = %id, %method, "a request handler panicked");
+            shared.service.panicked(id, &host, &method)
+        }
+    };
+    let after = leftover.settle(terms.continues, terms.bodiless, shared.settings.drain()).await;
+    let closes = terms.closes || after == After::Close || shared.draining();
+    let headers = &mut reply.headers;
+    headers.insert(REQUEST_ID, id.header());
+    headers.insert(header::DATE, date_header(shared.service.now_ms() / 1000));
+    headers.insert(header::SERVER, HeaderValue::from_static("Ossia"));
+    let elapsed = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    headers.insert(SERVER_TIME, HeaderValue::from(elapsed));
+    if closes {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    } else if terms.version == Version::HTTP_11 {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("keep-alive"));
+    }
+    if reply.status == StatusCode::NOT_MODIFIED {
+        headers.remove(header::CONTENT_LENGTH);
+    }
+    tracing::debug!(
+        request_id = %id, %method, %peer, status = reply.status.as_u16(), elapsed_ms = elapsed,
+        "answered"
+    );
+    reply.into_response(busy)
+}
+
+/// What of the request decides about its connection.
+struct Terms {
+    version: Version,
+    closes: bool,
+    continues: bool,
+    bodiless: bool,
+}
+
+impl Terms {
+    fn of(parts: &http::request::Parts) -> Terms {
+        let has = |name: HeaderName, token: &str| {
+            parts.headers.get_all(name).iter().any(|value| {
+                value
+                    .as_bytes()
+                    .split(|b| *b == b',')
+                    .any(|piece| piece.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+            })
+        };
+        Terms {
+            version: parts.version,
+            closes: has(header::CONNECTION, "close"),
+            continues: has(header::EXPECT, "100-continue"),
+            bodiless: !matches!(parts.method, Method::PUT | Method::POST),
+        }
+    }
+}
+
+/// The Host header as text, empty when there is none.
+fn host_text(headers: &HeaderMap) -> String {
+    headers
+        .get(header::HOST)
+        .map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned())
+        .unwrap_or_default()
+}
+
+/// `None` when the future panicked: one request is lost, not its connection. Nothing of the future is used afterwards.
+async fn unpanicked<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(move |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(Poll::Ready(value)) => Poll::Ready(Some(value)),
+        Ok(Poll::Pending) => Poll::Pending,
+        Err(_) => Poll::Ready(None),
+    })
+    .await
+}

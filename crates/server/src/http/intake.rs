@@ -1,0 +1,349 @@
+//! A request's body on its way in, and what becomes of the part that no handler took.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use futures_core::Stream;
+use http::{HeaderMap, header};
+use http_body::Body;
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+
+use super::Pace;
+
+/// How the request says where its body ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// Neither `Content-Length` nor `Transfer-Encoding`: no body, which uploads must not leave unsaid.
+    Absent,
+    /// `Content-Length`.
+    Sized(u64),
+    /// `Transfer-Encoding: chunked`.
+    Chunked,
+}
+
+/// Why a body ended before its end.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BodyFault {
+    /// The connection ended first.
+    #[error("the body is shorter than announced")]
+    Truncated,
+    /// No byte came for the time allowed.
+    #[error("the body stalled")]
+    Stalled,
+    /// More bytes than the operation takes.
+    #[error("the body is too long")]
+    TooLong,
+    /// The chunked framing makes no sense.
+    #[error("the body's framing is broken: {0}")]
+    Broken(String),
+}
+
+/// Where hyper's body waits while nobody reads it.
+#[derive(Debug)]
+struct Home {
+    incoming: Mutex<Option<Incoming>>,
+    /// Whether anyone has asked for a byte; until then no `100 Continue` has been sent.
+    polled: AtomicBool,
+}
+
+impl Home {
+    fn take(&self) -> Option<Incoming> {
+        self.incoming.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn put(&self, incoming: Incoming) {
+        *self.incoming.lock().unwrap_or_else(PoisonError::into_inner) = Some(incoming);
+    }
+}
+
+/// The body of a request, not yet read.
+#[derive(Debug)]
+pub(crate) struct Intake {
+    framing: Framing,
+    stall: Duration,
+    home: Arc<Home>,
+}
+
+impl Intake {
+    pub(super) fn new(headers: &HeaderMap, incoming: Incoming, stall: Duration) -> Intake {
+        let framing = if headers.contains_key(header::TRANSFER_ENCODING) {
+            Framing::Chunked
+        } else if headers.contains_key(header::CONTENT_LENGTH) {
+            Framing::Sized(incoming.size_hint().exact().unwrap_or(0))
+        } else {
+            Framing::Absent
+        };
+        let home = Home { incoming: Mutex::new(Some(incoming)), polled: AtomicBool::new(false) };
+        Intake { framing, stall, home: Arc::new(home) }
+    }
+
+    /// How the body is framed.
+    pub(crate) fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// The announced length; an absent body has length 0, a chunked one none.
+    pub(crate) fn length(&self) -> Option<u64> {
+        match self.framing {
+            Framing::Absent => Some(0),
+            Framing::Sized(length) => Some(length),
+            Framing::Chunked => None,
+        }
+    }
+
+    /// The body as a stream of at most `limit` bytes. The first poll sends `100 Continue` to a client that waits for it. A second
+    /// call gives an empty stream.
+    pub(crate) fn stream(&self, limit: u64, pace: Option<Pace>) -> UploadStream {
+        UploadStream {
+            incoming: self.home.take(),
+            home: Arc::clone(&self.home),
+            left: limit,
+            pace,
+            stall: self.stall,
+            waiting_since: None,
+            timer: None,
+        }
+    }
+
+    /// The whole body of a small request.
+    pub(crate) async fn collect(&self, limit: usize) -> Result<Bytes, BodyFault> {
+        if self.length().is_some_and(|length| length > limit as u64) {
+            return Err(BodyFault::TooLong);
+        }
+        let mut stream = self.stream(limit as u64, None);
+        let mut whole = BytesMut::new();
+        let mut first: Option<Bytes> = None;
+        while let Some(chunk) = std::future::poll_fn(|cx| stream.poll_chunk(cx)).await {
+            let chunk = chunk?;
+            match first.take() {
+                None if whole.is_empty() => first = Some(chunk),
+                one => {
+                    if let Some(one) = one {
+                        whole.extend_from_slice(&one);
+                    }
+                    whole.extend_from_slice(&chunk);
+                }
+            }
+        }
+        Ok(first.unwrap_or_else(|| whole.freeze()))
+    }
+
+    /// A handle by which the exchange gets back what was left unread.
+    pub(super) fn leftover(&self) -> Leftover {
+        Leftover { home: Arc::clone(&self.home) }
+    }
+}
+
+/// A body being read. Dropped before its end, it gives the rest back, so that it can be drained.
+#[derive(Debug)]
+pub(crate) struct UploadStream {
+    incoming: Option<Incoming>,
+    home: Arc<Home>,
+    left: u64,
+    pace: Option<Pace>,
+    stall: Duration,
+    /// Since when the next chunk has been asked for. Time that the reader takes for itself is not the client's.
+    waiting_since: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl UploadStream {
+    /// The next chunk, never empty. After `None` or an error there is nothing more.
+    pub(crate) fn poll_chunk(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, BodyFault>>> {
+        if let Some(pace) = &mut self.pace {
+            std::task::ready!(pace.poll_turn(cx));
+        }
+        loop {
+            let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
+            self.home.polled.store(true, Ordering::Relaxed);
+            match Pin::new(incoming).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    self.waiting_since = None;
+                    // Trailers carry nothing that OSS knows.
+                    let Ok(chunk) = frame.into_data() else { continue };
+                    if chunk.is_empty() {
+                        continue;
+                    }
+                    let Some(left) = self.left.checked_sub(chunk.len() as u64) else {
+                        return Poll::Ready(Some(Err(BodyFault::TooLong)));
+                    };
+                    self.left = left;
+                    if let Some(pace) = &mut self.pace {
+                        pace.passed(chunk.len());
+                    }
+                    return Poll::Ready(Some(Ok(chunk)));
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    self.incoming = None;
+                    return Poll::Ready(Some(Err(fault_of(&error))));
+                }
+                Poll::Ready(None) => {
+                    self.incoming = None;
+                    return Poll::Ready(None);
+                }
+                Poll::Pending => {
+                    std::task::ready!(self.poll_stall(cx));
+                    return Poll::Ready(Some(Err(BodyFault::Stalled)));
+                }
+            }
+        }
+    }
+
+    /// Ready when no byte has come for too long. One timer serves the whole body: it is moved only when it fires.
+    fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let until = *self.waiting_since.get_or_insert_with(Instant::now) + self.stall;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+        loop {
+            std::task::ready!(timer.as_mut().poll(cx));
+            if until <= Instant::now() {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(until);
+        }
+    }
+}
+
+impl Stream for UploadStream {
+    type Item = Result<Bytes, BodyFault>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, BodyFault>>> {
+        self.poll_chunk(cx)
+    }
+}
+
+impl Drop for UploadStream {
+    fn drop(&mut self) {
+        if let Some(incoming) = self.incoming.take() {
+            self.home.put(incoming);
+        }
+    }
+}
+
+/// hyper tells a broken body only through the source of its error.
+fn fault_of(error: &hyper::Error) -> BodyFault {
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
+            return match io.kind() {
+                std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData => {
+                    BodyFault::Broken(io.to_string())
+                }
+                _ => BodyFault::Truncated,
+            };
+        }
+        source = inner.source();
+    }
+    BodyFault::Truncated
+}
+
+/// How the connection goes on after the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum After {
+    /// The body has been read or is being drained: the connection is kept.
+    Keep,
+    /// The answer says that the connection closes.
+    Close,
+}
+
+/// The bounds within which a refused body is drained.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DrainLimits {
+    pub(super) bytes: u64,
+    pub(super) time: Duration,
+}
+
+/// What a handler left of a body.
+#[derive(Debug)]
+pub(super) struct Leftover {
+    home: Arc<Home>,
+}
+
+impl Leftover {
+    /// Reads away what is left without making the answer wait for it.
+    ///
+    /// `waits_for_continue`: the client asked for `100 Continue`; if nobody read the body it may never be sent. `bodiless`: the
+    /// method has no body in OSS, and some clients announce one that they do not send.
+    pub(super) async fn settle(
+        self,
+        waits_for_continue: bool,
+        bodiless: bool,
+        limits: DrainLimits,
+    ) -> After {
+        let Some(mut incoming) = self.home.take() else { return After::Keep };
+        if incoming.is_end_stream() {
+            return After::Keep;
+        }
+        let unsent = waits_for_continue && !self.home.polled.load(Ordering::Relaxed);
+        if !unsent {
+            match drain_what_is_here(&mut incoming).await {
+                Here::All => return After::Keep,
+                Here::Broken => return After::Close,
+                Here::Part => {}
+            }
+        }
+        let long = incoming.size_hint().exact().is_some_and(|left| left > limits.bytes);
+        tokio::spawn(drain(incoming, limits));
+        if unsent || bodiless || long { After::Close } else { After::Keep }
+    }
+}
+
+enum Here {
+    All,
+    Part,
+    Broken,
+}
+
+/// Takes the bytes that have arrived already. hyper fetches a chunk only after it has been asked for, so a few turns are needed.
+async fn drain_what_is_here(incoming: &mut Incoming) -> Here {
+    for _ in 0..4 {
+        let here = std::future::poll_fn(|cx| {
+            for _ in 0..64 {
+                match Pin::new(&mut *incoming).poll_frame(cx) {
+                    Poll::Ready(Some(Ok(_))) => {}
+                    Poll::Ready(Some(Err(_))) => return Poll::Ready(Here::Broken),
+                    Poll::Ready(None) => return Poll::Ready(Here::All),
+                    Poll::Pending => return Poll::Ready(Here::Part),
+                }
+            }
+            Poll::Ready(Here::Part)
+        })
+        .await;
+        if !matches!(here, Here::Part) {
+            return here;
+        }
+        tokio::task::yield_now().await;
+    }
+    Here::Part
+}
+
+/// Reads and drops. When the bounds are reached, dropping the body makes hyper close the connection.
+async fn drain(mut incoming: Incoming, limits: DrainLimits) {
+    let mut left = limits.bytes;
+    let _ = tokio::time::timeout(limits.time, async {
+        while let Some(Ok(frame)) =
+            std::future::poll_fn(|cx| Pin::new(&mut incoming).poll_frame(cx)).await
+        {
+            let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+            match left.checked_sub(length) {
+                Some(rest) => left = rest,
+                None => break,
+            }
+        }
+    })
+    .await;
+}

@@ -1,0 +1,30 @@
+//! The front door: sockets, HTTP/1.1, limits and time-outs.
+//!
+//! Owns connections and their bounds, request ids, the headers that every answer carries, request bodies as streams, and what
+//! becomes of a body that nobody wanted. It must not know OSS's operations, callers or objects: it hands a [`Request`] to a
+//! [`Service`] and sends the [`Reply`].
+//!
+//! Rules kept here:
+//! - Every request that parsed as HTTP gets an answer with a request id, also one whose handler panicked.
+//! - A handler never holds a whole body: chunks are passed on one at a time, and the next is read from the socket when the one
+//!   before has been taken (I7).
+//! - A refused body is answered at once and then drained within bounds, so that the client reads the answer and a connection that
+//!   is kept alive starts its next request where it should.
+//! - Handlers run to their end even when the client has closed its sending half; what they then write may fail.
+
+mod admission;
+mod connection;
+mod exchange;
+mod intake;
+mod listener;
+mod pace;
+mod reply;
+mod stamp;
+
+pub(crate) use admission::{Admission, Reserved};
+pub(crate) use exchange::{Request, Service};
+pub(crate) use intake::{BodyFault, Framing, UploadStream};
+pub(crate) use listener::{Front, FrontSettings};
+pub(crate) use pace::Pace;
+pub(crate) use reply::{Cut, Reply};
+pub(crate) use stamp::RequestId;

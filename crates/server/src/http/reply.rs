@@ -1,0 +1,158 @@
+//! What a handler answers: a status, headers, and a body that is empty, whole, or a stream of known length.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use thiserror::Error;
+
+use super::connection::Busy;
+
+/// Why a download stopped before its end. The connection is cut, so that no client takes the part for the whole.
+#[derive(Debug, Error)]
+#[error("download cut: {0}")]
+pub(crate) struct Cut(pub(crate) String);
+
+/// The bytes of a download as they come.
+pub(crate) type DownloadStream = Pin<Box<dyn Stream<Item = Result<Bytes, Cut>> + Send>>;
+
+/// An answer before the headers that every answer carries.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    body: Content,
+}
+
+enum Content {
+    Empty,
+    Whole(Bytes),
+    Stream { stream: DownloadStream, length: u64 },
+}
+
+impl std::fmt::Debug for Content {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Content::Empty => f.write_str("Empty"),
+            Content::Whole(bytes) => write!(f, "Whole({})", bytes.len()),
+            Content::Stream { length, .. } => write!(f, "Stream({length})"),
+        }
+    }
+}
+
+impl Reply {
+    /// An answer without a body.
+    pub(crate) fn empty(status: StatusCode) -> Reply {
+        Reply { status, headers: HeaderMap::new(), body: Content::Empty }
+    }
+
+    /// 200 without a body.
+    pub(crate) fn ok() -> Reply {
+        Reply::empty(StatusCode::OK)
+    }
+
+    /// A body that is there already.
+    pub(crate) fn whole(status: StatusCode, body: impl Into<Bytes>) -> Reply {
+        Reply { status, headers: HeaderMap::new(), body: Content::Whole(body.into()) }
+    }
+
+    /// An XML document.
+    pub(crate) fn xml(status: StatusCode, document: impl Into<Bytes>) -> Reply {
+        Reply::whole(status, document)
+            .with(http::header::CONTENT_TYPE, HeaderValue::from_static("application/xml"))
+    }
+
+    /// A body of exactly `length` bytes that comes as a stream.
+    pub(crate) fn stream(status: StatusCode, stream: DownloadStream, length: u64) -> Reply {
+        Reply { status, headers: HeaderMap::new(), body: Content::Stream { stream, length } }
+    }
+
+    /// The same with one more header; a value of that name is replaced.
+    pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Reply {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// The response for hyper. `busy` tells the connection when the body has gone.
+    pub(super) fn into_response(self, busy: Busy) -> http::Response<Outgoing> {
+        let Reply { status, headers, body } = self;
+        let body = match body {
+            Content::Empty => Inner::Empty,
+            Content::Whole(bytes) if bytes.is_empty() => Inner::Empty,
+            Content::Whole(bytes) => Inner::Whole(bytes),
+            Content::Stream { stream, length } => Inner::Stream { stream, left: length },
+        };
+        let mut response = http::Response::new(Outgoing { inner: body, _busy: busy });
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        response
+    }
+}
+
+/// The body of a response as hyper polls it.
+pub(super) struct Outgoing {
+    inner: Inner,
+    /// Dropped with the body: from then on the connection waits for its next request.
+    _busy: Busy,
+}
+
+enum Inner {
+    Empty,
+    Whole(Bytes),
+    Stream { stream: DownloadStream, left: u64 },
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        match &mut self.inner {
+            Inner::Empty => Poll::Ready(None),
+            Inner::Whole(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.inner = Inner::Empty;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Inner::Stream { stream, left } => match stream.as_mut().poll_next(cx) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(Some(Ok(chunk))) => {
+                    let Some(rest) = left.checked_sub(chunk.len() as u64) else {
+                        return Poll::Ready(Some(Err(Cut("longer than announced".into()))));
+                    };
+                    *left = rest;
+                    Poll::Ready(Some(Ok(Frame::data(chunk))))
+                }
+                Poll::Ready(Some(Err(cut))) => Poll::Ready(Some(Err(cut))),
+                Poll::Ready(None) if *left > 0 => {
+                    Poll::Ready(Some(Err(Cut("shorter than announced".into()))))
+                }
+                Poll::Ready(None) => Poll::Ready(None),
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.inner {
+            Inner::Empty => true,
+            Inner::Whole(_) => false,
+            Inner::Stream { left, .. } => *left == 0,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(match &self.inner {
+            Inner::Empty => 0,
+            Inner::Whole(bytes) => bytes.len() as u64,
+            Inner::Stream { left, .. } => *left,
+        })
+    }
+}

@@ -1,0 +1,25 @@
+//! The server: HTTP in, calls of the object layer, HTTP out.
+//!
+//! | room | owns |
+//! |---|---|
+//! | `http` | sockets, limits, time-outs, request ids, bodies as streams |
+//! | `auth` | credentials: who sent a request |
+//! | `access` | whether the caller may do the operation here |
+//! | `handlers` | one function an operation, and the table of errors |
+//! | `service` | the way of a request through these rooms |
+//! | [`config`], [`identity`] | settings; account and root key |
+//!
+//! It must not know how bytes are stored, nor decide anything about objects: both is the object layer's.
+
+mod access;
+mod auth;
+pub mod config;
+mod handlers;
+mod http;
+pub mod identity;
+mod screen;
+mod server;
+mod service;
+
+pub use screen::start_screen;
+pub use server::{Server, StartError, object_settings};

@@ -1,0 +1,129 @@
+//! A running server: the rooms joined, started and stopped in order.
+
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use ossia_objects::{Clock, Objects, Settings};
+use ossia_protocol::addressing::Addressing;
+use thiserror::Error;
+use tokio::net::TcpSocket;
+
+use crate::{
+    auth::Authenticator,
+    config::{Config, CopySource, Limits},
+    http::{Admission, Front, FrontSettings},
+    identity::Identity,
+    service::App,
+};
+
+/// Why a server did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A server that answers.
+pub struct Server {
+    front: Front,
+    objects: Objects,
+    grace: Duration,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("address", &self.front.address()).finish_non_exhaustive()
+    }
+}
+
+/// How many connections the system may keep for the accept loop to come.
+const BACKLOG: u32 = 1024;
+
+impl Server {
+    /// Listens and starts to answer. `config` must have been checked, `objects` opened with [`object_settings`] and the same clock.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(
+        config: Config,
+        identity: &Identity,
+        objects: Objects,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Server, StartError> {
+        let listen = |source| StartError::Listen { address: config.listen, source };
+        let listener = listener(config.listen).map_err(listen)?;
+        let port = listener.local_addr().map_err(listen)?.port();
+        let limits = config.limits.clone();
+        let app = App {
+            objects: objects.clone(),
+            clock,
+            account: identity.account.clone(),
+            endpoints: config.endpoints(port),
+            authenticator: Authenticator::new(
+                &identity.root,
+                &config.region,
+                config.auth.strict_region,
+            ),
+            addressing: Addressing::new(config.domain.iter().map(String::as_str), config.cnames()),
+            admission: Admission::new(
+                limits.body_bytes,
+                limits.body_bytes_each,
+                Duration::from_millis(limits.body_wait_ms),
+            ),
+            config: config.clone(),
+        };
+        let front =
+            Front::open(listener, Arc::new(app), front_settings(&limits)).map_err(listen)?;
+        Ok(Server { front, objects, grace: Duration::from_millis(limits.shutdown_ms) })
+    }
+
+    /// Where it listens, with the real port.
+    pub fn address(&self) -> SocketAddr {
+        self.front.address()
+    }
+
+    /// Stops: no new connections, requests under way may finish within `limits.shutdown_ms`, then background work of the object
+    /// layer ends. The store stays open. Says whether all requests finished.
+    pub async fn shutdown(self) -> bool {
+        let finished = self.front.close(self.grace).await;
+        self.objects.close().await;
+        finished
+    }
+}
+
+/// The settings of the object layer that follow from a configuration.
+pub fn object_settings(config: &Config) -> Settings {
+    Settings {
+        append_max_bytes: config.append.max_bytes,
+        put_max_bytes: config.limits.put_bytes,
+        copy_appendable: config.append.copy_source == CopySource::Allow,
+        buckets_max: config.buckets_max,
+        ..Settings::default()
+    }
+}
+
+fn listener(address: SocketAddr) -> io::Result<tokio::net::TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restart must not wait for the connections of the run before to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+fn front_settings(limits: &Limits) -> FrontSettings {
+    FrontSettings {
+        connections_max: limits.connections_max,
+        idle: Duration::from_millis(limits.idle_ms),
+        head_read: Duration::from_millis(limits.head_read_ms),
+        body_stall: Duration::from_millis(limits.body_stall_ms),
+        drain_bytes: limits.drain_bytes,
+        drain_time: Duration::from_millis(limits.drain_ms),
+        // Heads above the limits must be read whole for their error to be told; twice is enough for honest mistakes.
+        buffer_bytes: (2 * (limits.header_bytes + limits.uri_bytes)).max(128 << 10),
+    }
+}

@@ -1,0 +1,298 @@
+//! The way of a request: limits, parsing, identity, existence of the bucket, permission, handler, and back as an answer.
+//!
+//! The order of the checks is the protocol's and stands here once: parse, addressing, signature scheme, key id, date, token,
+//! signature, bucket, permission, key name, and then the handler's own (headers, framing, operation).
+
+use std::{fmt, sync::Arc};
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use ossia_objects::{Bucket, BucketError, Clock, Health, Objects, ReadObjectError};
+use ossia_protocol::{
+    addressing::{Addressing, RequestTarget, Target},
+    auth::RequestParts,
+    error::{ErrorCode, OssError},
+    names::{BucketName, ObjectKey},
+    operation::{Operation, RequestShape, dispatch},
+    query::Query,
+};
+
+use crate::{
+    access::{Circumstances, Grade, decide, grade},
+    auth::{AuthRefusal, Authenticator, Caller, HeaderView},
+    config::Config,
+    handlers::{self, error as errors},
+    http::{Admission, Reply, Request, RequestId, Service},
+};
+
+/// What all requests share.
+pub(crate) struct App {
+    pub(crate) objects: Objects,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) config: Config,
+    pub(crate) account: String,
+    /// Public and internal endpoint that answers name.
+    pub(crate) endpoints: (String, String),
+    pub(crate) authenticator: Authenticator,
+    pub(crate) addressing: Addressing,
+    pub(crate) admission: Admission,
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// A request that has passed the checks before its operation.
+pub(crate) struct Call<'r> {
+    pub(crate) app: &'r App,
+    pub(crate) request: &'r Request,
+    pub(crate) operation: Operation,
+    pub(crate) target: &'r Target,
+    pub(crate) query: &'r Query,
+    pub(crate) caller: Caller,
+    /// The bucket named, where the operation needs one that exists.
+    pub(crate) bucket: Option<Bucket>,
+}
+
+/// The path of the health check, where Host is a service name or an address.
+const HEALTH_PATH: &str = "/_ossia/health";
+
+impl Service for App {
+    fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
+    }
+
+    async fn answer(&self, request: Request) -> Reply {
+        match self.run(&request).await {
+            Ok(reply) => reply,
+            Err(error) => {
+                let host = host_of(&request.headers);
+                errors::render(&error, request.id, &host, request.method == Method::HEAD)
+            }
+        }
+    }
+
+    fn panicked(&self, id: RequestId, host: &str, method: &Method) -> Reply {
+        let error = OssError::new(ErrorCode::InternalError);
+        errors::render(&error, id, host_or_default(host), method == Method::HEAD)
+    }
+}
+
+impl App {
+    async fn run(&self, request: &Request) -> Result<Reply, OssError> {
+        self.check_limits(request)?;
+        let raw = request.target.path_and_query().map_or("/", |target| target.as_str());
+        let parts = RequestTarget::split(raw);
+        let authority = request.target.authority().map(|authority| authority.as_str());
+        let host = host_of(&request.headers);
+        let target = self.addressing.resolve(Some(authority.unwrap_or(&host)), parts.path);
+        if parts.path == HEALTH_PATH && target.is_service_host() {
+            return self.health(&request.method);
+        }
+        let query = Query::parse(parts.query.unwrap_or_default().as_bytes()).map_err(|error| {
+            OssError::new(ErrorCode::InvalidArgument).with_message(error.to_string())
+        })?;
+        let operation = dispatch(&RequestShape {
+            method: request.method.as_str(),
+            has_bucket: target.bucket.is_some(),
+            has_key: target.key.is_some(),
+            query: &query,
+            header: &|name| request.headers.get(name).map(|value| value.as_bytes()),
+        })?;
+        if operation == Operation::OptionObject {
+            // Browsers do not sign it.
+            return handlers::preflight(&request.headers);
+        }
+        let caller = self.identify(request, operation, &target, &query).await?;
+        let bucket = self.bucket(operation, &target).await?;
+        let call =
+            Call { app: self, request, operation, target: &target, query: &query, caller, bucket };
+        call.check_access().await?;
+        handlers::handle(&call).await
+    }
+
+    fn check_limits(&self, request: &Request) -> Result<(), OssError> {
+        let limits = &self.config.limits;
+        let uri = request.target.path_and_query().map_or(0, |target| target.as_str().len());
+        if uri > limits.uri_bytes {
+            return Err(OssError::new(ErrorCode::InvalidArgument).with_message(format!(
+                "The request target exceeds the maximum allowed size of {} bytes.",
+                limits.uri_bytes
+            )));
+        }
+        let headers: usize =
+            request.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        if headers > limits.header_bytes {
+            return Err(OssError::new(ErrorCode::InvalidArgument).with_message(format!(
+                "The request headers exceed the maximum allowed size of {} bytes.",
+                limits.header_bytes
+            )));
+        }
+        Ok(())
+    }
+
+    fn health(&self, method: &Method) -> Result<Reply, OssError> {
+        if method != Method::GET && method != Method::HEAD {
+            return Err(OssError::method_not_allowed(method.as_str(), "Service"));
+        }
+        let (status, text) = match self.objects.health() {
+            Health::Open => (StatusCode::OK, "ready"),
+            // Reads and deletes go on, and only a human or a delete makes room again: no reason to be restarted.
+            Health::Full(_) => (StatusCode::OK, "full"),
+            Health::Poisoned(_) => (StatusCode::SERVICE_UNAVAILABLE, "poisoned"),
+            Health::Closed => (StatusCode::SERVICE_UNAVAILABLE, "closed"),
+        };
+        let body = if method == Method::HEAD { "" } else { text };
+        Ok(Reply::whole(status, body)
+            .with(header::CONTENT_TYPE, HeaderValue::from_static("text/plain")))
+    }
+
+    async fn identify(
+        &self,
+        request: &Request,
+        operation: Operation,
+        target: &Target,
+        query: &Query,
+    ) -> Result<Caller, OssError> {
+        match self.verify(request, target, query) {
+            Ok(caller) => Ok(caller),
+            Err(AuthRefusal::Other(error)) => Err(error),
+            Err(AuthRefusal::Form) => Err(OssError::operation_not_implemented(operation.name())),
+            // Existence probes rely on hearing of the missing bucket first.
+            Err(AuthRefusal::UnknownKey(error)) => match self.bucket(operation, target).await {
+                Err(absent) if absent.code() == ErrorCode::NoSuchBucket => Err(absent),
+                _ => Err(error),
+            },
+        }
+    }
+
+    fn verify(
+        &self,
+        request: &Request,
+        target: &Target,
+        query: &Query,
+    ) -> Result<Caller, AuthRefusal> {
+        let headers = HeaderView(&request.headers);
+        let parts =
+            RequestParts { method: request.method.as_str(), target, query, headers: &headers };
+        let now = i64::try_from(self.clock.now_ms() / 1000).unwrap_or(i64::MAX);
+        self.authenticator.identify(&parts, now)
+    }
+
+    /// The bucket named, if the operation needs one that exists.
+    async fn bucket(
+        &self,
+        operation: Operation,
+        target: &Target,
+    ) -> Result<Option<Bucket>, OssError> {
+        if target.bucket.is_none()
+            || matches!(operation, Operation::PutBucket | Operation::PutBucketAcl)
+        {
+            return Ok(None);
+        }
+        let name = bucket_name(target)?;
+        match self.objects.bucket(&name).await {
+            Ok(bucket) => Ok(Some(bucket)),
+            Err(BucketError::NoSuchBucket) => Err(OssError::no_such_bucket(name.as_str())),
+            Err(BucketError::Store(failure)) => Err(errors::failure(&failure)),
+        }
+    }
+}
+
+/// The bucket's name, checked.
+fn bucket_name(target: &Target) -> Result<BucketName, OssError> {
+    let invalid = || {
+        let name = target.bucket.as_deref().unwrap_or_default();
+        OssError::new(ErrorCode::InvalidBucketName)
+            .with_field("BucketName", String::from_utf8_lossy(name))
+    };
+    let name = target.bucket_str().ok_or_else(invalid)?;
+    BucketName::new(name).map_err(|_| invalid())
+}
+
+impl Call<'_> {
+    async fn check_access(&self) -> Result<(), OssError> {
+        let object = match (self.caller, grade(self.operation), self.target.key.is_some()) {
+            // The root key needs no ACL, and the others' ACLs say nothing about what is the owner's.
+            (Caller::Root, _, _) | (_, Grade::Owner, _) | (_, _, false) => None,
+            (Caller::Anonymous, Grade::Read | Grade::Write, true) => {
+                match ObjectKey::from_bytes(self.target.key.as_deref().unwrap_or_default()) {
+                    Ok(key) => self.object_acl(&key).await?,
+                    Err(_) => None,
+                }
+            }
+        };
+        // Of an operation on many keys each is decided by itself.
+        if self.operation == Operation::DeleteMultipleObjects {
+            return Ok(());
+        }
+        self.permit(self.operation, object)
+    }
+
+    /// Whether the caller may do `operation` on an object of this bucket with this ACL.
+    pub(crate) fn permit(
+        &self,
+        operation: Operation,
+        object: Option<ossia_protocol::attributes::ObjectAcl>,
+    ) -> Result<(), OssError> {
+        let circumstances =
+            Circumstances { bucket: self.bucket.as_ref().map(|bucket| bucket.acl), object };
+        decide(&self.caller, operation, circumstances).into_result()
+    }
+
+    /// The ACL of an object of this bucket, `None` if there is no such object.
+    pub(crate) async fn object_acl(
+        &self,
+        key: &ObjectKey,
+    ) -> Result<Option<ossia_protocol::attributes::ObjectAcl>, OssError> {
+        let Some(bucket) = &self.bucket else { return Ok(None) };
+        match self.app.objects.head(&bucket.name, key).await {
+            Ok(info) => Ok(Some(info.acl)),
+            Err(ReadObjectError::NoSuchKey | ReadObjectError::NoSuchBucket) => Ok(None),
+            Err(ReadObjectError::Store(failure)) => Err(errors::failure(&failure)),
+        }
+    }
+
+    /// The bucket's name. Only for operations that name one.
+    pub(crate) fn bucket_name(&self) -> Result<BucketName, OssError> {
+        match &self.bucket {
+            Some(bucket) => Ok(bucket.name.clone()),
+            None => bucket_name(self.target),
+        }
+    }
+
+    /// The key, checked.
+    pub(crate) fn key(&self) -> Result<ObjectKey, OssError> {
+        let key = self.target.key.as_deref().unwrap_or_default();
+        ObjectKey::from_bytes(key).map_err(|error| {
+            OssError::from(error).with_field("ObjectName", String::from_utf8_lossy(key))
+        })
+    }
+
+    /// All headers of the request.
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        &self.request.headers
+    }
+
+    /// The value of a header, as bytes.
+    pub(crate) fn header(&self, name: &str) -> Option<&[u8]> {
+        self.request.headers.get(name).map(|value| value.as_bytes())
+    }
+
+    /// The value of a header as text without outer blanks; `None` if it is absent, empty or no UTF-8.
+    pub(crate) fn header_text(&self, name: &str) -> Option<&str> {
+        let text = std::str::from_utf8(self.header(name)?.trim_ascii()).ok()?;
+        (!text.is_empty()).then_some(text)
+    }
+}
+
+fn host_of(headers: &HeaderMap) -> String {
+    let host = headers.get(header::HOST).map(HeaderValue::as_bytes).unwrap_or_default();
+    host_or_default(&String::from_utf8_lossy(host)).to_owned()
+}
+
+/// Errors name the host that the client used and must not name nothing: SDKs test that.
+fn host_or_default(host: &str) -> &str {
+    if host.trim().is_empty() { "localhost" } else { host }
+}

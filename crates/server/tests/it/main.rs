@@ -1,0 +1,17 @@
+//! The server over real sockets, on the in-memory store, driven by a small HTTP/1.1 client that can send odd bytes.
+
+#![expect(clippy::unwrap_used, reason = "a panic here is a failed test")]
+#![expect(unreachable_pub, reason = "a test binary has no outside")]
+
+mod access;
+mod addressing;
+mod append;
+mod auth;
+mod buckets;
+mod copy;
+mod dispatch;
+mod drive;
+mod lists;
+mod objects;
+mod seal;
+mod transport;

@@ -1,0 +1,37 @@
+//! `check` and `run`: what Cargo does, with warnings denied.
+
+use std::process::Command;
+
+use crate::{Outcome, process, tidy, tree};
+
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new("cargo");
+    command.args(arguments).current_dir(tree::root());
+    command
+}
+
+/// Format, lints, documentation and tidiness; all of them run, so that one visit shows everything.
+pub(crate) fn run() -> Outcome<bool> {
+    let mut docs = cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
+    docs.env("RUSTDOCFLAGS", "-D warnings");
+    let steps = [
+        cargo(&["fmt", "--all", "--check"]),
+        cargo(&["fmt", "--manifest-path", "compat/opendal/Cargo.toml", "--check"]),
+        cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
+        docs,
+    ];
+    let mut good = true;
+    for mut step in steps {
+        good &= process::succeeds(&mut step)?;
+    }
+    good &= tidy::run()?;
+    println!("check: {}", if good { "good" } else { "failed" });
+    Ok(good)
+}
+
+/// Builds and starts a server, and stays with it.
+pub(crate) fn serve(rest: &[String]) -> Outcome<bool> {
+    let mut command = cargo(&["run", "--release", "--locked", "-p", "ossia", "--", "serve"]);
+    command.args(rest);
+    process::succeeds(&mut command)
+}

@@ -1,0 +1,65 @@
+//! The project's verbs: `cargo xtask check | tidy | test | compat | run`.
+//!
+//! Owns: what continuous integration runs, in the form in which a person runs it, each step printing the command that
+//! repeats it. Must not know: anything of the server but its command line, its listening line and its health answer.
+//! It has no dependencies, so that it is built in a moment and checks a tree whose crates do not compile.
+
+mod check;
+mod process;
+mod report;
+mod server;
+mod suites;
+mod test;
+mod tidy;
+mod tree;
+
+use std::process::ExitCode;
+
+/// What a verb that cannot go on says.
+pub(crate) type Outcome<T> = Result<T, String>;
+
+const USAGE: &str = "usage: cargo xtask <verb>
+
+  check                 fmt, clippy, docs and tidy, all with warnings denied
+  tidy                  room edges, left-overs, long lines, files that ARCHITECTURE.md names
+  test [--only NAME]    all tests; NAME is rust, node, python, go, java, opendal or memory, and may be repeated
+  compat                the SDK programs alone, and their matrix as a Markdown table
+  run [ARGUMENTS]       a release build of `ossia serve` with these arguments
+
+OSSIA_REQUIRE_ALL=1 makes an absent runtime a failure, OSSIA_BINARY=FILE tests a server that is already built";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match arguments.split_first() {
+        Some((verb, rest)) => run(verb, rest),
+        None => Err(USAGE.to_owned()),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Runs a verb; `false` means that it ran and found something wrong.
+fn run(verb: &str, rest: &[String]) -> Outcome<bool> {
+    match verb {
+        "check" => none(rest).and_then(|()| check::run()),
+        "tidy" => none(rest).and_then(|()| tidy::run()),
+        "test" => test::run(&test::Choice::parse(rest)?),
+        "compat" => none(rest).and_then(|()| test::run(&test::Choice::sdks())),
+        "run" => check::serve(rest),
+        _ => Err(USAGE.to_owned()),
+    }
+}
+
+fn none(rest: &[String]) -> Outcome<()> {
+    if rest.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("no arguments are taken here: {rest:?}\n{USAGE}"))
+    }
+}

@@ -34,6 +34,10 @@ const V1_PARAMETERS: &[&str] = &[
 pub(super) struct V1Variant {
     pub(super) without_oss_parameters: bool,
     pub(super) with_regions: bool,
+    /// `key=` where the wire had `key=`.
+    pub(super) keep_equals: bool,
+    /// `/bucket` where strictly `/bucket/` is the resource.
+    pub(super) bare_bucket: bool,
 }
 
 /// Deviations from the strict form of V4 that some client signs.
@@ -125,6 +129,10 @@ pub(super) fn v1_string(
     write_head(&mut out, request.method, &lines, timestamp);
     lines.write(&mut out, |name, _| name.starts_with("x-oss-"));
     request.target.write_resource(&mut out);
+    if variant.bare_bucket && request.target.bucket.is_some() && request.target.key.is_none() {
+        // The slash that ends a bucket's resource.
+        out.pop();
+    }
     write_v1_parameters(&mut out, request.query, variant);
     out
 }
@@ -144,7 +152,7 @@ fn write_v1_parameters(out: &mut Vec<u8>, query: &Query, variant: V1Variant) {
     for (index, parameter) in parameters.iter().enumerate() {
         out.push(if index == 0 { b'?' } else { b'&' });
         out.extend_from_slice(parameter.name);
-        if !parameter.value.is_empty() {
+        if !parameter.value.is_empty() || (variant.keep_equals && parameter.has_equals) {
             out.push(b'=');
             out.extend_from_slice(parameter.value);
         }

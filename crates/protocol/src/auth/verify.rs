@@ -69,8 +69,11 @@ pub enum Leniency {
     OssParametersUnsigned,
     /// V1 with `regions` in the canonical resource.
     RegionsSigned,
-    /// V4 with `key=` in the canonical query, or with empty headers in the canonical headers.
+    /// V1 with `key=` in the canonical resource (the Java SDK's presigner given an empty value); V4 with it in the canonical
+    /// query, or with empty headers in the canonical headers.
     EmptyValuesKept,
+    /// V1 with `/bucket` as the resource of a bucket, without the slash at its end (opendal's path style).
+    BareBucket,
 }
 
 /// A claim that holds.
@@ -228,16 +231,28 @@ impl Claim<'_> {
         }
         // Not for URLs: whoever holds a signed URL could then add parameters that its maker never signed.
         let has_oss_parameters = request.query.iter().any(|one| one.name.starts_with(b"x-oss-"));
+        let empty_value = request.query.iter().any(|one| one.has_equals && one.value.is_empty());
+        let strict_form = V1Variant::default();
         let lenient = [
             (
                 self.carrier == Carrier::Header && has_oss_parameters,
-                V1Variant { without_oss_parameters: true, with_regions: false },
+                V1Variant { without_oss_parameters: true, ..strict_form },
                 Leniency::OssParametersUnsigned,
             ),
             (
                 request.query.has("regions"),
-                V1Variant { without_oss_parameters: false, with_regions: true },
+                V1Variant { with_regions: true, ..strict_form },
                 Leniency::RegionsSigned,
+            ),
+            (
+                empty_value,
+                V1Variant { keep_equals: true, ..strict_form },
+                Leniency::EmptyValuesKept,
+            ),
+            (
+                request.target.bucket.is_some() && request.target.key.is_none(),
+                V1Variant { bare_bucket: true, ..strict_form },
+                Leniency::BareBucket,
             ),
         ];
         for (applies, variant, leniency) in lenient {

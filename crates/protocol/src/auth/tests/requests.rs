@@ -368,6 +368,43 @@ fn regions_may_be_signed_or_not_in_v1() {
     );
 }
 
+/// A V1 header request signed over this canonical resource.
+fn v1_signed_as(made: Made, secret: &Secret, resource: &str) -> Made {
+    let string = format!("{}\n\n\n20260115T083045Z\n{resource}", made.method);
+    let code = key::hmac_sha1_base64(secret.expose(), string.as_bytes());
+    made.with(vec![
+        ("date", "20260115T083045Z".into()),
+        ("authorization", format!("OSS {ID}:{code}")),
+    ])
+}
+
+#[test]
+fn a_bucket_may_be_signed_without_its_slash_in_v1() {
+    let secret = secret();
+    let mut made = Made::new("GET", "list-type=2&prefix=odd/", &[]);
+    made.target = Target::new(Some("examplebucket"), None);
+    let signed = v1_signed_as(made.clone(), &secret, "/examplebucket");
+    assert_eq!(signed.verify(&secret, NOW), Ok(Verified { leniency: Some(Leniency::BareBucket) }));
+    let shorter = v1_signed_as(made, &secret, "/examplebucke");
+    assert!(is_mismatch(shorter.verify(&secret, NOW)));
+    let mut object = Made::new("GET", "", &[]);
+    object.target = Target::new(Some("examplebucket"), Some("a/"));
+    assert!(is_mismatch(v1_signed_as(object, &secret, "/examplebucket/a").verify(&secret, NOW)));
+}
+
+#[test]
+fn an_empty_value_may_keep_its_equals_sign_in_v1() {
+    let secret = secret();
+    let resource = "/examplebucket/log/app.log?append=&position=3";
+    let with = v1_signed_as(Made::new("POST", "append=&position=3", &[]), &secret, resource);
+    assert_eq!(
+        with.verify(&secret, NOW),
+        Ok(Verified { leniency: Some(Leniency::EmptyValuesKept) })
+    );
+    let without = v1_signed_as(Made::new("POST", "append&position=3", &[]), &secret, resource);
+    assert!(is_mismatch(without.verify(&secret, NOW)));
+}
+
 /// A V4 header request signed over a deviating canonical form.
 fn v4_signed_as(made: Made, secret: &Secret, variant: V4Variant) -> Made {
     let scope = "20260115/cn-hangzhou/oss/aliyun_v4_request";

@@ -37,15 +37,16 @@ const BUILT: &[Operation] = &[
     Operation::DeleteObject,
 ];
 
-const SUB_RESOURCES: &str = "accessPoint accessPointConfigForObjectProcess accessPointForObjectProcess accessPointPolicy \
-    accessPointPolicyForObjectProcess accessmonitor acl append asyncFetch bucketArchiveDirectRead bucketInfo \
-    cleanRestoredObject cloudboxes cname cors dataPipeline delete encryption httpsConfig inventory legalHold lifecycle \
-    live location logging metaQuery metadataConfiguration metadataInventoryTable metadataJournalTable objectMeta \
-    objectWorm overwriteConfig policy policyStatus publicAccessBlock qos qosInfo quota redundancyTransition referer \
-    regions replication replicationLocation replicationProgress requestPayment requesterQosInfo resourceGroup resourcePool \
-    resourcePoolBuckets resourcePoolInfo responseHeader restore retention rtc seal stat style symlink tagging \
-    transferAcceleration uploadId=x uploads userDefinedLogFieldsConfig versioning versions vod website worm wormExtend \
-    wormId=x x-oss-async-process x-oss-delete x-oss-dir x-oss-process=image/info x-oss-process=csv/select \
+const SUB_RESOURCES: &str = "accessPoint accessPointConfigForObjectProcess accessPointForObjectProcess \
+    accessPointPolicy accessPointPolicyForObjectProcess accessmonitor acl append asyncFetch \
+    bucketArchiveDirectRead bucketInfo cleanRestoredObject cloudboxes cname cors dataPipeline delete \
+    encryption httpsConfig inventory legalHold lifecycle live location logging metaQuery metadataConfiguration \
+    metadataInventoryTable metadataJournalTable objectMeta objectWorm overwriteConfig policy policyStatus \
+    publicAccessBlock qos qosInfo quota redundancyTransition referer regions replication replicationLocation \
+    replicationProgress requestPayment requesterQosInfo resourceGroup resourcePool resourcePoolBuckets \
+    resourcePoolInfo responseHeader restore retention rtc seal stat style symlink tagging transferAcceleration \
+    uploadId=x uploads userDefinedLogFieldsConfig versioning versions vod website worm wormExtend wormId=x \
+    x-oss-async-process x-oss-delete x-oss-dir x-oss-process=image/info x-oss-process=csv/select \
     x-oss-process=csv/meta x-oss-rename x-oss-write-get-object-response list-type=2";
 
 const EXTRAS: &[&str] = &[

@@ -6,12 +6,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::{shared::Shared, tree::TreeFailed};
 
-/// Runs a piece of work on the tree, whose crate panics on some failures; `None` after one.
+/// Runs a piece of work on the tree, whose crate panics on some failures; `None` after one, and once the store is poisoned: what
+/// the tree has in memory may no longer be what its files say, and further work would write over those.
 fn attempt(
     shared: &Shared,
     name: &str,
     work: impl FnOnce() -> Result<bool, TreeFailed>,
 ) -> Option<bool> {
+    if shared.condition.poisoned().is_some() {
+        return None;
+    }
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(changed)) => return Some(changed),
         Ok(Err(failed)) => shared.poison(format!("{name} of the index failed: {failed}")),

@@ -50,6 +50,12 @@ pub trait Disk: Send + Sync + fmt::Debug + 'static {
     /// What the system says.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
+    /// Gives a file a second name; `false` where the medium knows no second names.
+    ///
+    /// # Errors
+    /// What the system says, also when the second name is taken.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<bool>;
+
     /// Removes a file.
     ///
     /// # Errors
@@ -145,6 +151,20 @@ impl Disk for RealDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<bool> {
+        use rustix::io::Errno;
+        const CANNOT: [Errno; 4] = [Errno::PERM, Errno::OPNOTSUPP, Errno::NOSYS, Errno::MLINK];
+        match fs::hard_link(from, to) {
+            Ok(()) => Ok(true),
+            Err(error)
+                if CANNOT.iter().any(|no| error.raw_os_error() == Some(no.raw_os_error())) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

@@ -95,6 +95,8 @@ impl LocalEngine {
             let _ends = EndOfQueue(shared);
             committer.run();
         })?;
+        // The run before may have been stopped while compaction was behind: admission could then wait for it without end.
+        shared.chores.ask(|asked| asked.compact = true);
         let running = Running { commit, background, _held: opened.held };
         let journal = layout::shard(&folder).join("journal");
         let front = Front {
@@ -379,6 +381,29 @@ mod tests {
         assert_eq!(put(&engine).await, busy);
         drop(held);
         assert_eq!(put(&engine).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_store_that_was_stopped_while_compaction_was_behind_takes_writes_again() {
+        let (folder, engine) = engine(20_000);
+        put(&engine).await.unwrap();
+        let options = engine.shared().options.clone();
+        engine.shutdown().await.unwrap();
+        drop(engine);
+        let opened = open::open(options.clone(), Arc::new(RealDisk)).unwrap();
+        let index = &opened.shared.index;
+        for _ in 0..RUNS_STOP {
+            let (active, seq) = (index.active(), index.next_seq());
+            let change = crate::tree::Insert::Put(b"v", None);
+            crate::tree::insert(&active, &mut Vec::new(), 1, b"k", &change, seq);
+            index.rotate(&active, opened.last.unwrap(), opened.oldest).unwrap();
+            index.flush(index.seq_bound()).unwrap();
+        }
+        assert!(index.runs() >= RUNS_STOP);
+        drop(opened);
+        let engine = LocalEngine::open(options).unwrap();
+        assert_eq!(put(&engine).await, Ok(()));
+        drop((engine, folder));
     }
 
     #[tokio::test]

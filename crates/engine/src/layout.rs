@@ -145,16 +145,34 @@ fn make(disk: &Arc<dyn Disk>, folder: &Path, segment_bytes: u64) -> Result<Layou
     for made in [&shard, folder] {
         disk.sync_folder(made).map_err(OpenError::io(made))?;
     }
-    // The folder's own name; where it was made by someone else long ago this costs little.
-    let above = match folder.parent() {
-        Some(above) if above.as_os_str().is_empty() => Path::new("."),
-        Some(above) => above,
-        None => folder,
-    };
-    disk.sync_folder(above).map_err(OpenError::io(above))?;
+    sync_names_above(disk, folder)?;
     let path = folder.join(LAYOUT);
     write_whole(disk.as_ref(), &path, encode(layout).as_bytes()).map_err(OpenError::io(&path))?;
     Ok(layout)
+}
+
+/// Makes the folder's own name durable, and those of the folders above, any of which may have been made along with it. Where they
+/// were made by someone else long ago this costs little.
+fn sync_names_above(disk: &Arc<dyn Disk>, folder: &Path) -> Result<(), OpenError> {
+    for (steps, above) in folder.ancestors().skip(1).enumerate() {
+        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        match disk.sync_folder(above) {
+            // What this process may not even open, or what cannot be synced, it has not made.
+            Err(error)
+                if steps > 0
+                    && matches!(
+                        error.kind(),
+                        io::ErrorKind::PermissionDenied
+                            | io::ErrorKind::InvalidInput
+                            | io::ErrorKind::ReadOnlyFilesystem
+                    ) =>
+            {
+                break;
+            }
+            told => told.map_err(OpenError::io(above))?,
+        }
+    }
+    Ok(())
 }
 
 /// A store that has lost its `LAYOUT` must not be taken for one whose making was interrupted.

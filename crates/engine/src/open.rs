@@ -43,7 +43,7 @@ pub(crate) fn open(options: EngineOptions, disk: Arc<dyn Disk>) -> Result<Opened
     let yard = layout::yard(&disk, &shard, layout);
     let (index, from) = Index::open(&disk, &shard, options.cache_bytes)?;
     let walk = recover::walk(&yard, recover::segments(&yard)?, from)?;
-    sync_walked(&walk, &yard)?;
+    recover::make_durable(&walk, &yard)?;
     let tokens = Tokens::default();
     let mut replay = Replay {
         index: &index,
@@ -78,17 +78,6 @@ pub(crate) fn open(options: EngineOptions, disk: Arc<dyn Disk>) -> Result<Opened
     });
     shared.measure_pressure();
     Ok(Opened { shared, held, journal, active, last, since_checkpoint_bytes, oldest })
-}
-
-/// What a stopped process left in the system's cache looks durable to a reader and is not.
-fn sync_walked(walk: &Walk, yard: &segment::Yard) -> Result<(), OpenError> {
-    if let Some((end, _)) = walk.end {
-        for segment in walk.segments.iter().take(end.saturating_add(1)).skip(walk.first) {
-            let path = segment::path(&yard.folder, segment.number);
-            segment.file.sync().map_err(OpenError::io(path))?;
-        }
-    }
-    yard.disk.sync_folder(&yard.folder).map_err(OpenError::io(&yard.folder))
 }
 
 struct Replay<'a> {

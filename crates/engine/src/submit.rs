@@ -30,8 +30,10 @@ use crate::{
 const ROUNDS_MAX: usize = 256;
 /// What a transaction costs beside its bytes.
 const ENTRY_BYTES: usize = 1_024;
-/// A transaction that deletes may put this many bytes on a full medium: deleting an object notes what is to be reaped.
+/// A transaction that deletes may put this many bytes on a full medium, and so many more for each delete: deleting an object notes
+/// what is to be reaped, and many objects may be deleted at once.
 const LETTING_GO_BYTES_MAX: usize = 4 << 10;
+const LETTING_GO_BYTES_EACH: usize = 128;
 
 /// The front of the store.
 #[derive(Debug)]
@@ -285,11 +287,11 @@ fn cost(writes: &Writes) -> usize {
 
 /// Whether a transaction makes room, or at least takes none worth speaking of: those are accepted on a full medium, too.
 fn lets_go(writes: &Writes) -> bool {
-    let mut deletes = writes.is_empty();
+    let mut deletes = 0_usize;
     let mut bytes = 0_usize;
     for (key, change) in writes.changes() {
         match change {
-            Change::Delete => deletes = true,
+            Change::Delete => deletes += 1,
             Change::Put { value, payload } => {
                 if payload.new_bytes() > 0 {
                     return false;
@@ -298,7 +300,8 @@ fn lets_go(writes: &Writes) -> bool {
             }
         }
     }
-    deletes && bytes <= LETTING_GO_BYTES_MAX
+    let most = LETTING_GO_BYTES_MAX.saturating_add(deletes.saturating_mul(LETTING_GO_BYTES_EACH));
+    writes.is_empty() || (deletes > 0 && bytes <= most)
 }
 
 #[cfg(test)]
@@ -315,8 +318,15 @@ mod tests {
         deletes.put(key("tombstone"), "to be reaped");
         assert!(lets_go(&deletes), "a note of what is to be reaped goes along");
         let mut large = deletes.clone();
-        large.put(key("b"), vec![1; LETTING_GO_BYTES_MAX]);
+        large.put(key("b"), vec![1; LETTING_GO_BYTES_MAX + LETTING_GO_BYTES_EACH]);
         assert!(!lets_go(&large));
+        let mut many = Writes::none();
+        for number in 0..256_u32 {
+            let name = Bytes::copy_from_slice(&number.to_be_bytes());
+            many.delete([&b"h"[..], &name].concat().into());
+            many.put([&b"tombstone of "[..], &name].concat().into(), vec![1; 30]);
+        }
+        assert!(lets_go(&many), "however many objects are deleted at once");
         let mut payload = deletes.clone();
         payload.put_with(key("c"), "v", Payload::New(vec![key("x")]));
         assert!(!lets_go(&payload));

@@ -161,6 +161,155 @@ fn a_segment_that_cannot_be_made_refuses_and_does_not_poison() {
 }
 
 #[test]
+fn what_is_queued_does_not_try_one_by_one_to_make_a_segment_on_a_full_medium() {
+    let folder = Folder::new();
+    let disk = FaultyDisk::default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let engine = LocalEngine::open_on(options(&folder), Arc::new(disk.clone())).unwrap();
+        put(&engine, P, "a", "1").await;
+        until(|| common::frames::segments(folder.path()).len() == 2).await;
+        disk.hold_syncs(true);
+        let submit = |number| {
+            let engine = engine.clone();
+            tokio::spawn(async move { engine.submit(transaction(number)).await })
+        };
+        let first = submit(0);
+        until(|| disk.held() > 0).await;
+        let queued: Vec<_> = (1..=250).map(submit).collect();
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        disk.fail(Op::Write, 0, "3.new", io::ErrorKind::StorageFull);
+        let before = disk.writes();
+        disk.hold_syncs(false);
+        assert_eq!(first.await.unwrap(), Ok(()));
+        let mut full = 0;
+        for told in queued {
+            match told.await.unwrap() {
+                Ok(()) => {}
+                Err(StoreError::Rejected(Rejection::Full(_))) => full += 1,
+                Err(other) => panic!("{other}"),
+            }
+        }
+        assert!(full > 100, "{full}");
+        // Each try would write until no room is left.
+        assert!(disk.writes() - before < 30, "{}", disk.writes() - before);
+    });
+}
+
+#[test]
+fn what_no_later_frame_proves_is_written_again_before_it_is_served() {
+    let folder = Folder::new();
+    let disk = FaultyDisk::default();
+    // After this sync the system may take the group's pages for written, and they are not.
+    runtime().block_on(async {
+        let engine = LocalEngine::open_on(options(&folder), Arc::new(disk.clone())).unwrap();
+        put(&engine, P, "a", "1").await;
+        until(|| common::frames::segments(folder.path()).len() == 2).await;
+        disk.fail(Op::Sync, 0, "journal", io::ErrorKind::Other);
+        assert!(matches!(engine.submit(transaction(1)).await, Err(StoreError::Unknown(_))));
+        let _ = engine.shutdown().await;
+    });
+    let frames = common::frames::frames(folder.path());
+    let [.., acknowledged, last] = &frames[..] else { panic!("frames are written") };
+    let disk = FaultyDisk::default();
+    let engine = LocalEngine::open_on(options(&folder), Arc::new(disk.clone())).unwrap();
+    assert!(runtime().block_on(get(&engine, P, "k001")).is_some());
+    let written = disk.written();
+    assert!(written.contains(&(last.path.clone(), last.offset as u64)), "{written:?}");
+    assert!(!written.contains(&(acknowledged.path.clone(), acknowledged.offset as u64)));
+}
+
+#[test]
+fn a_start_needs_few_files_however_many_segments_there_are() {
+    let folder = Folder::new();
+    runtime().block_on(async {
+        let engine = LocalEngine::open(options(&folder)).unwrap();
+        for number in 0..100 {
+            engine.submit(transaction(number)).await.unwrap();
+        }
+    });
+    // A start that is repeated without end makes a segment each time.
+    for _ in 0..20 {
+        drop(LocalEngine::open(options(&folder)).unwrap());
+    }
+    let segments = common::frames::segments(folder.path()).len();
+    assert!(segments > 30, "{segments}");
+    let disk = FaultyDisk::default();
+    let engine = LocalEngine::open_on(options(&folder), Arc::new(disk.clone())).unwrap();
+    assert!(disk.most_open() <= 8, "{}", disk.most_open());
+    assert_eq!(runtime().block_on(everything(&engine, P)).len(), 100);
+}
+
+#[test]
+fn nothing_of_the_index_is_removed_before_what_a_kill_left_is_durable() {
+    let folder = Folder::new();
+    runtime().block_on(async {
+        let engine = LocalEngine::open(options(&folder)).unwrap();
+        put(&engine, P, "a", "1").await;
+        engine.shutdown().await.unwrap();
+    });
+    // What a compaction has replaced, but not removed yet, when the process was killed.
+    let replaced = folder.path().join("shard-0/index/tables/4711");
+    std::fs::write(&replaced, b"an older `current` would name it").unwrap();
+    let disk = FaultyDisk::default();
+    disk.fail(Op::SyncFolder, 0, "index", io::ErrorKind::Other);
+    assert!(LocalEngine::open_on(options(&folder), Arc::new(disk.clone())).is_err());
+    assert!(replaced.exists());
+    disk.heal();
+    drop(LocalEngine::open_on(options(&folder), Arc::new(disk)).unwrap());
+    assert!(!replaced.exists());
+}
+
+#[test]
+fn a_blob_keeps_its_staged_name_until_its_adopted_one_is_durable() {
+    let folder = Folder::new();
+    let disk = FaultyDisk::default();
+    runtime().block_on(async {
+        let engine = LocalEngine::open_on(options(&folder), Arc::new(disk.clone())).unwrap();
+        let mut writer = engine.create(Bytes::from_static(b"owner")).await.unwrap();
+        writer.write(Bytes::from_static(b"bytes")).await.unwrap();
+        let id = writer.finish().await.unwrap().id;
+        let staged = folder.path().join("staging").join(id.to_string());
+        let fan = format!("blobs/{}", &id.to_string()[..2]);
+        disk.fail(Op::SyncFolder, 0, &fan, io::ErrorKind::Other);
+        assert!(engine.adopt(id).await.is_err());
+        assert!(staged.exists());
+        disk.heal();
+        engine.adopt(id).await.unwrap();
+        assert!(!staged.exists());
+        assert_eq!(engine.staged().await.unwrap(), []);
+        assert_eq!(engine.open(id).await.unwrap().read(0, 5).await.unwrap(), "bytes");
+        engine.adopt(id).await.unwrap();
+        // Where there are no second names, it is moved.
+        let mut writer = engine.create(Bytes::from_static(b"owner")).await.unwrap();
+        writer.write(Bytes::from_static(b"moved")).await.unwrap();
+        let id = writer.finish().await.unwrap().id;
+        disk.without_links();
+        engine.adopt(id).await.unwrap();
+        engine.adopt(id).await.unwrap();
+        assert_eq!(engine.staged().await.unwrap(), []);
+        assert_eq!(engine.open(id).await.unwrap().read(0, 5).await.unwrap(), "moved");
+        engine.delete(id).await.unwrap();
+        assert_eq!(engine.adopt(id).await, Err(BlobError::NotFound));
+    });
+}
+
+#[test]
+fn all_folders_that_a_new_store_makes_get_durable_names() {
+    let folder = Folder::new();
+    let disk = FaultyDisk::default();
+    let data = folder.path().join("a").join("b").join("c");
+    let options = EngineOptions { data: data.clone(), ..options(&folder) };
+    drop(LocalEngine::open_on(options, Arc::new(disk.clone())).unwrap());
+    let synced = disk.synced_folders();
+    for made in data.ancestors().take(4) {
+        assert!(synced.iter().any(|path| path == made), "{}", made.display());
+    }
+}
+
+#[test]
 fn the_closing_frame_is_synced_after_a_second_of_idleness() {
     let folder = Folder::new();
     let disk = FaultyDisk::default();

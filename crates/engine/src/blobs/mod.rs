@@ -192,19 +192,39 @@ impl Folder {
             disk.sync_folder(&self.adopted).map_err(|error| failed(&self.adopted, &error))?;
             self.fans.lock().unwrap_or_else(PoisonError::into_inner).insert(first);
         }
-        match disk.rename(&from, &to) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let stands = disk.exists(&to).map_err(|error| failed(&to, &error))?;
-                return if stands { Ok(()) } else { Err(BlobError::NotFound) };
+        if self.second_name(&from, &to)? {
+            // Its one durable name must never be the one that goes: the new one is made sure of first.
+            disk.sync_folder(&fan).map_err(|error| failed(&fan, &error))?;
+            match disk.remove(&from) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(failed(&from, &error));
+                }
+                _ => {}
             }
-            Err(error) => return Err(failed(&from, &error)),
+        } else {
+            disk.sync_folder(&fan).map_err(|error| failed(&fan, &error))?;
         }
-        // If these fail the blob may be back in staging after a crash; the sweep adopts it again.
-        for folder in [&fan, &self.staging] {
-            disk.sync_folder(folder).map_err(|error| failed(folder, &error))?;
+        // If this fails the blob may be back in staging after a crash; the sweep adopts it again.
+        disk.sync_folder(&self.staging).map_err(|error| failed(&self.staging, &error))
+    }
+
+    /// Gives a staged blob its adopted name; `false` when the staged name went with that, or has gone before.
+    fn second_name(&self, from: &Path, to: &Path) -> Result<bool, BlobError> {
+        let disk = self.disk();
+        let moved = match disk.link(from, to) {
+            Ok(true) => return Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(true),
+            Ok(false) => disk.rename(from, to),
+            Err(error) => Err(error),
+        };
+        match moved {
+            Ok(()) => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let stands = disk.exists(to).map_err(|error| failed(to, &error))?;
+                if stands { Ok(false) } else { Err(BlobError::NotFound) }
+            }
+            Err(error) => Err(failed(from, &error)),
         }
-        Ok(())
     }
 
     fn delete(&self, id: BlobId) -> Result<(), BlobError> {
@@ -224,8 +244,13 @@ impl Folder {
 
     fn duplicate(self: &Arc<Self>, id: BlobId, owner: &[u8]) -> Result<FinishedBlob, BlobError> {
         let source = read::OpenBlob::open(self, id)?;
-        let path = self.find(id)?;
-        if let Some(finished) = write::share(self, &path, source.length(), owner)? {
+        // It may be adopted between the look and the sharing, but only once.
+        let share = || write::share(self, &self.find(id)?, source.length(), owner);
+        let shared = match share() {
+            Err(BlobError::NotFound) => share()?,
+            told => told?,
+        };
+        if let Some(finished) = shared {
             return Ok(finished);
         }
         let mut writing = write::Writing::create(Arc::clone(self), owner)?;

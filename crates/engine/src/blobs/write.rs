@@ -132,8 +132,13 @@ pub(super) fn share(
     let id = new_id()?;
     let path = part_path(folder, id);
     let io = |error: std::io::Error| failed(&path, &error);
-    if !folder.disk().share(source, &path).map_err(io)? {
-        return Ok(None);
+    match folder.disk().share(source, &path) {
+        Ok(true) => {}
+        Ok(false) => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(BlobError::NotFound);
+        }
+        Err(error) => return Err(io(error)),
     }
     let named = folder.disk().open(&path, Access::Write).map_err(io).and_then(|file| {
         // Only the header differs: it holds the id and the owner.

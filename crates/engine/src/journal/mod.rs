@@ -144,7 +144,9 @@ impl Journal {
         };
         let path = segment::path(&yard.folder, number);
         let fresh = match later.pop_front() {
-            Some(spare) if recover::is_blank(&spare).map_err(OpenError::io(&path))? => spare,
+            Some(spare) if recover::is_blank(&spare).map_err(OpenError::io(&path))? => {
+                yard.keep_open(&spare).map_err(OpenError::io(&path))?
+            }
             // Torn bytes lie in it, or it is not there: a new one of this number, under a new salt, has no trace of them.
             _ => yard
                 .prepare(number, segment_bytes.min(START_SEGMENT_BYTES))
@@ -154,7 +156,7 @@ impl Journal {
         for spare in later {
             let path = segment::path(&yard.folder, spare.number);
             if recover::is_blank(&spare).map_err(OpenError::io(&path))? {
-                ready.push_back(spare);
+                ready.push_back(yard.keep_open(&spare).map_err(OpenError::io(&path))?);
             } else {
                 let bytes = segment_bytes.min(START_SEGMENT_BYTES);
                 ready.push_back(yard.prepare(spare.number, bytes).map_err(OpenError::io(&path))?);

@@ -5,14 +5,14 @@
 //! that any later one covers was once whole, and its lack is damage (I6). Where a segment ends is told by the first frame of the next
 //! one; behind that lies at most what an earlier recovery cut.
 
-use std::{io, path::Path};
+use std::{io, path::Path, sync::Arc};
 
 use super::{
     frame::{BLOCK_BYTES, FrameKind, Head},
     record,
-    segment::{self, Segment, Yard},
+    segment::{self, Opener, Segment, Yard},
 };
-use crate::{OpenError, disk::Access};
+use crate::OpenError;
 
 /// Bytes read at once while walking.
 const WINDOW_BYTES: usize = 256 << 10;
@@ -55,6 +55,8 @@ pub(crate) struct Walk {
     pub(crate) first: usize,
     /// The last segment that holds a frame, and where its frames end; `None` in an empty journal.
     pub(crate) end: Option<(usize, u64)>,
+    /// The last frame that is known to have been synced. One behind it may stand in the system's cache alone.
+    pub(crate) proven: u64,
     /// Number and check of the last frame; zero in an empty journal.
     pub(crate) number: u64,
     pub(crate) check: u32,
@@ -117,6 +119,7 @@ pub(crate) fn segments(yard: &Yard) -> Result<Vec<Segment>, OpenError> {
     }
     numbers.sort_unstable();
     let mut segments = Vec::with_capacity(numbers.len());
+    let opener = Opener::new(yard);
     let mut last = None;
     for number in numbers {
         let path = segment::path(&yard.folder, number);
@@ -127,14 +130,14 @@ pub(crate) fn segments(yard: &Yard) -> Result<Vec<Segment>, OpenError> {
             return Err(damaged(&missing, 0, "the segment is missing".into()));
         }
         last = Some(number);
-        segments.push(open(yard, &path, number)?);
+        segments.push(open(yard, &opener, &path, number)?);
     }
     Ok(segments)
 }
 
-fn open(yard: &Yard, path: &Path, number: u64) -> Result<Segment, OpenError> {
+fn open(yard: &Yard, opener: &Arc<Opener>, path: &Path, number: u64) -> Result<Segment, OpenError> {
     let io = || OpenError::io(path);
-    let file = yard.disk.open(path, Access::Write).map_err(io())?;
+    let file = opener.file(number);
     let mut header = vec![0; BLOCK_BYTES as usize];
     let read = file.read_at(&mut header, 0).map_err(io())?;
     header.truncate(read);
@@ -196,11 +199,50 @@ pub(crate) fn walk(
     Ok(Walk {
         frames,
         first,
+        proven,
         end: (!empty).then_some((end.at, end.offset)),
         number: end.number,
         check: end.check,
         segments,
     })
+}
+
+/// Makes durable what the walk accepted.
+///
+/// What a stopped process left in the system's cache looks durable to a reader and is not. After a failed sync the system may even
+/// take it for written, and the next sync for done; so frames that nothing proves are written once more.
+pub(crate) fn make_durable(walk: &Walk, yard: &Yard) -> Result<(), OpenError> {
+    let failed = |at: usize| {
+        let number = walk.segments.get(at).map_or(0, |segment| segment.number);
+        OpenError::io(segment::path(&yard.folder, number))
+    };
+    for frame in walk.frames.iter().filter(|frame| frame.head.number > walk.proven) {
+        if let Some(segment) = walk.segments.get(frame.at) {
+            write_again(segment, frame).map_err(failed(frame.at))?;
+        }
+    }
+    if let Some((end, _)) = walk.end {
+        let touched = walk.segments.iter().enumerate().take(end.saturating_add(1)).skip(walk.first);
+        for (at, segment) in touched {
+            segment.file.sync().map_err(failed(at))?;
+        }
+    }
+    yard.disk.sync_folder(&yard.folder).map_err(OpenError::io(&yard.folder))
+}
+
+fn write_again(segment: &Segment, frame: &Located) -> io::Result<()> {
+    let end = frame.offset.saturating_add(frame.head.frame_bytes());
+    let mut offset = frame.offset;
+    while offset < end {
+        let left = usize::try_from(end - offset).unwrap_or(WINDOW_BYTES);
+        let mut bytes = vec![0; left.min(WINDOW_BYTES)];
+        let read = segment.file.read_at(&mut bytes, offset)?;
+        // The padding may lie behind the file's end.
+        let Some(found) = bytes.get(..read).filter(|found| !found.is_empty()) else { break };
+        segment.file.write_at(found, offset)?;
+        offset = offset.saturating_add(read as u64);
+    }
+    Ok(())
 }
 
 /// A place between two frames, and the frame before it.

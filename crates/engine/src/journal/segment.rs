@@ -27,6 +27,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use super::frame::{BLOCK_BYTES, Site};
@@ -43,6 +44,9 @@ const FILL_BYTES: usize = 1 << 20;
 /// The first segment of a start that finds no spare one is no longer than this, so that the start is quick.
 pub(crate) const START_SEGMENT_BYTES: u64 = 4 << 20;
 
+/// How long a full medium is taken at its word before the next try to make a segment: each try writes until there is no room.
+const FULL_GOOD_FOR: Duration = Duration::from_millis(500);
+
 /// An open segment.
 #[derive(Debug, Clone)]
 pub(crate) struct Segment {
@@ -56,6 +60,64 @@ pub(crate) struct Segment {
 impl Segment {
     pub(crate) fn site(&self, store: [u8; 16], offset: u64) -> Site {
         Site { store, segment: self.number, salt: self.salt, offset }
+    }
+}
+
+/// Opens segments' files when they are used, and holds one open at a time: there may be more segments than a process may have files.
+#[derive(Debug)]
+pub(crate) struct Opener {
+    yard: Yard,
+    last: Mutex<Option<(u64, Arc<dyn DiskFile>)>>,
+}
+
+impl Opener {
+    pub(crate) fn new(yard: &Yard) -> Arc<Self> {
+        Arc::new(Self { yard: yard.clone(), last: Mutex::default() })
+    }
+
+    /// A segment's file, which must stand.
+    pub(crate) fn file(self: &Arc<Self>, number: u64) -> Arc<dyn DiskFile> {
+        Arc::new(OnDemand { opener: Arc::clone(self), number })
+    }
+
+    fn open(&self, number: u64) -> io::Result<Arc<dyn DiskFile>> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, file)) = &*last
+            && *of == number
+        {
+            return Ok(Arc::clone(file));
+        }
+        let file = self.yard.disk.open(&path(&self.yard.folder, number), Access::Write)?;
+        *last = Some((number, Arc::clone(&file)));
+        Ok(file)
+    }
+}
+
+#[derive(Debug)]
+struct OnDemand {
+    opener: Arc<Opener>,
+    number: u64,
+}
+
+impl DiskFile for OnDemand {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.opener.open(self.number)?.read_at(buffer, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.opener.open(self.number)?.write_at(bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.opener.open(self.number)?.sync()
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        self.opener.open(self.number)?.length()
+    }
+
+    fn set_length(&self, bytes: u64) -> io::Result<()> {
+        self.opener.open(self.number)?.set_length(bytes)
     }
 }
 
@@ -140,6 +202,12 @@ impl Yard {
         Ok(Segment { number, salt, file, bytes })
     }
 
+    /// A segment that recovery has looked at, its file held open from now on.
+    pub(crate) fn keep_open(&self, segment: &Segment) -> io::Result<Segment> {
+        let file = self.disk.open(&path(&self.folder, segment.number), Access::Write)?;
+        Ok(Segment { file, ..segment.clone() })
+    }
+
     fn fill(
         &self,
         scratch: &Path,
@@ -187,7 +255,16 @@ struct State {
     ready: VecDeque<Segment>,
     wanted: Option<u64>,
     failed: Option<NoSpare>,
+    /// When the medium was last found full, and what it said.
+    full: Option<(Instant, String)>,
     stopped: bool,
+}
+
+impl State {
+    fn still_full(&self) -> Option<NoSpare> {
+        let (when, what) = self.full.as_ref()?;
+        (when.elapsed() < FULL_GOOD_FOR).then(|| NoSpare::Full(what.clone()))
+    }
 }
 
 impl Spares {
@@ -203,7 +280,8 @@ impl Spares {
     /// Has segment `number` made, unless it is there.
     pub(crate) fn ask(&self, number: u64) {
         let mut state = self.lock();
-        if state.ready.iter().all(|segment| segment.number != number) {
+        let there = state.ready.iter().any(|segment| segment.number == number);
+        if !there && state.still_full().is_none() {
             state.wanted = Some(number);
             self.changed.notify_all();
         }
@@ -224,6 +302,9 @@ impl Spares {
                 return Err(NoSpare::Stopped);
             }
             if state.wanted.is_none() {
+                if let Some(full) = state.still_full() {
+                    return Err(full);
+                }
                 state.wanted = Some(number);
                 self.changed.notify_all();
             }
@@ -259,6 +340,7 @@ impl Spares {
             match made {
                 Ok(segment) => state.ready.push_back(segment),
                 Err(error) if is_full(&error) => {
+                    state.full = Some((Instant::now(), error.to_string()));
                     state.failed = Some(NoSpare::Full(error.to_string()));
                 }
                 Err(error) => state.failed = Some(NoSpare::Failed(error.to_string())),

@@ -135,6 +135,8 @@ impl Index {
     ) -> Result<(Self, Option<Standing>), OpenError> {
         let Folders { index: folder, copies } = Folders::of(shard);
         guard::verify(disk.as_ref(), &folder, &copies)?;
+        // A killed process may have left a `current` that is not durable yet, and opening removes whatever that does not name.
+        disk.sync_folder(&folder).map_err(OpenError::io(&folder))?;
         let seq = SequenceNumberCounter::new(1);
         let dummy = SequenceNumberCounter::default();
         let tree = open_tree(&folder, seq.clone(), dummy, cache_bytes)?;

@@ -31,6 +31,13 @@ struct State {
     /// Syncs wait while this is set; how many do.
     hold: bool,
     held: usize,
+    /// Files of the journal that are open, and the most there have been at once.
+    open: usize,
+    most_open: usize,
+    no_links: bool,
+    synced_folders: Vec<std::path::PathBuf>,
+    /// Where the journal was written.
+    written: Vec<(std::path::PathBuf, u64)>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -65,6 +72,28 @@ impl FaultyDisk {
 
     pub(crate) fn syncs(&self) -> usize {
         self.0.0.lock().unwrap().syncs
+    }
+
+    pub(crate) fn writes(&self) -> usize {
+        self.0.0.lock().unwrap().writes
+    }
+
+    pub(crate) fn without_links(&self) {
+        self.0.0.lock().unwrap().no_links = true;
+    }
+
+    pub(crate) fn synced_folders(&self) -> Vec<std::path::PathBuf> {
+        self.0.0.lock().unwrap().synced_folders.clone()
+    }
+
+    /// The places at which writes to the journal began.
+    pub(crate) fn written(&self) -> Vec<(std::path::PathBuf, u64)> {
+        self.0.0.lock().unwrap().written.clone()
+    }
+
+    /// The most files of the journal that were open at once.
+    pub(crate) fn most_open(&self) -> usize {
+        self.0.0.lock().unwrap().most_open
     }
 
     /// Waits until there have been this many syncs; whether that came to be.
@@ -111,6 +140,11 @@ impl FaultyDisk {
 impl Disk for FaultyDisk {
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>> {
         let file = RealDisk.open(path, access)?;
+        if path.to_str().unwrap().contains("journal") {
+            let mut state = self.0.0.lock().unwrap();
+            state.open += 1;
+            state.most_open = state.most_open.max(state.open);
+        }
         Ok(Arc::new(FaultyFile { disk: self.clone(), path: path.into(), file }))
     }
     fn make_folder(&self, path: &Path) -> io::Result<()> {
@@ -118,11 +152,18 @@ impl Disk for FaultyDisk {
     }
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
         self.step(Op::SyncFolder, path)?;
+        self.0.0.lock().unwrap().synced_folders.push(path.into());
         RealDisk.sync_folder(path)
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.step(Op::Rename, from)?;
         RealDisk.rename(from, to)
+    }
+    fn link(&self, from: &Path, to: &Path) -> io::Result<bool> {
+        if self.0.0.lock().unwrap().no_links {
+            return Ok(false);
+        }
+        RealDisk.link(from, to)
     }
     fn remove(&self, path: &Path) -> io::Result<()> {
         RealDisk.remove(path)
@@ -154,11 +195,22 @@ struct FaultyFile {
     file: Arc<dyn DiskFile>,
 }
 
+impl Drop for FaultyFile {
+    fn drop(&mut self) {
+        if self.path.to_str().unwrap().contains("journal") {
+            self.disk.0.0.lock().unwrap().open -= 1;
+        }
+    }
+}
+
 impl DiskFile for FaultyFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         self.file.read_at(buffer, offset)
     }
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        if self.path.to_str().unwrap().contains("journal") {
+            self.disk.0.0.lock().unwrap().written.push((self.path.clone(), offset));
+        }
         if let Err(error) = self.disk.step(Op::Write, &self.path) {
             // A failed write may still have written a part.
             self.file.write_at(&bytes[..bytes.len() / 2], offset)?;

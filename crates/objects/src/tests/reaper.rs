@@ -4,8 +4,11 @@ use std::{future::poll_fn, sync::Arc};
 
 use futures_core::Stream;
 
-use super::support::{Stall, World, in_every_world, key, logs, modes, pattern, settings};
-use crate::Settings;
+use super::support::{Stall, World, in_every_world, key, logs, modes, pattern, plain, settings};
+use crate::{
+    Settings,
+    keys::{self, ContentId},
+};
 
 /// Keys of content and tombstones in the whole world.
 async fn leftovers(world: &World) -> usize {
@@ -38,6 +41,24 @@ async fn letting_go_is_one_tombstone_and_the_reaper_does_the_rest() {
         world.assert_tidy().await;
     })
     .await;
+}
+
+#[tokio::test]
+async fn the_reaper_does_not_start_over_at_each_step() {
+    let mut world = World::new(plain(1), settings()).await;
+    for i in 0..30 {
+        world.append("log", i * 10, &pattern(10, i)).await.unwrap();
+    }
+    world.store.started.lock().unwrap().clear();
+    world.objects.delete(&logs(), &key("log")).await.unwrap();
+    world.reap().await;
+    let content = keys::extents(ContentId::new(0)).len();
+    let starts = world.store.started.lock().unwrap().clone();
+    let whole = starts.iter().filter(|start| start[0] == b'c' && start.len() == content).count();
+    // At its begin and at its end, by us and by the reaper in the background; ten batches lie between.
+    assert!(whole <= 4, "{whole} scans of everything");
+    assert_eq!(leftovers(&world).await, 0);
+    world.assert_tidy().await;
 }
 
 #[tokio::test]

@@ -353,6 +353,8 @@ pub(super) async fn collect<E>(stream: impl Stream<Item = Result<Bytes, E>>) -> 
 pub(super) struct Watched {
     pub(super) inner: MemoryStore,
     pub(super) counts: Counts,
+    /// Where scans began.
+    pub(super) started: Mutex<Vec<Bytes>>,
     /// Blobs that are finished and not deleted.
     pub(super) blobs: Arc<Mutex<BTreeSet<BlobId>>>,
     /// Holds the next read of this key up, after it has been read.
@@ -428,6 +430,7 @@ impl Watched {
         Self {
             inner,
             counts: Counts::default(),
+            started: Mutex::default(),
             blobs: Arc::default(),
             stall: Mutex::default(),
             mute: AtomicBool::new(false),
@@ -516,6 +519,7 @@ impl Index for Watched {
 
     fn scan(&self, partition: Partition, scan: Scan) -> BoxFuture<'_, Result<Page, ReadError>> {
         self.counts.scans.fetch_add(1, Ordering::SeqCst);
+        self.started.lock().unwrap().push(scan.start.clone());
         Box::pin(async move {
             match self.steps.dead() {
                 true => Err(ReadError::Closed),

@@ -86,6 +86,7 @@ macro_rules! conformance_cases {
                 transactions::write_skew_is_prevented,
                 transactions::one_of_ten_racing_creators_wins,
                 transactions::a_transaction_takes_effect_whole,
+                transactions::a_run_on_a_state_that_never_stood_does_not_count,
                 transactions::what_is_told_is_visible,
                 transactions::a_refusal_writes_nothing,
                 transactions::a_body_gets_keys_that_no_hint_named,

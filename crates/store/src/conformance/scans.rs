@@ -1,6 +1,12 @@
 //! Scans: byte order, ranges, limits, resuming, and rolled-up groups.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use tokio::task::JoinSet;
@@ -239,35 +245,36 @@ pub async fn a_page_is_one_state(store: Arc<dyn Store>) {
         writes
     };
     write(&*store, P, all(0)).await;
-    let mut tasks = JoinSet::new();
+    let mut writers = JoinSet::new();
     for writer in 0..3 {
-        let (store, steps): (_, Vec<Writes>) =
-            (Arc::clone(&store), (0..15).map(|step| all(writer * 100 + step)).collect());
-        tasks.spawn(async move {
+        let store = Arc::clone(&store);
+        let steps: Vec<Writes> = (0..40).map(|step| all(writer * 100 + step)).collect();
+        writers.spawn(async move {
             for writes in steps {
                 write(&*store, P, writes).await;
             }
         });
     }
-    for _ in 0..3 {
-        let store = Arc::clone(&store);
-        tasks.spawn(async move {
-            for _ in 0..40 {
+    let over = Arc::new(AtomicBool::new(false));
+    let mut readers = JoinSet::new();
+    for _ in 0..2 {
+        let (store, over) = (Arc::clone(&store), Arc::clone(&over));
+        readers.spawn(async move {
+            while !over.load(Ordering::SeqCst) {
                 let page = store.scan(P, whole(WIDTH)).await.expect("a range can be scanned");
-                let told: Vec<u64> = page
-                    .items
-                    .iter()
-                    .map(|item| match item {
-                        Item::Record(_, record) => count(Some(record)),
-                        Item::Prefix(_) => panic!("nothing was folded"),
-                    })
-                    .collect();
+                let told = page.items.iter().map(|item| match item {
+                    Item::Record(_, record) => count(Some(record)),
+                    Item::Prefix(_) => panic!("nothing was folded"),
+                });
+                let told: Vec<u64> = told.collect();
                 assert!(told.windows(2).all(|two| two[0] == two[1]), "one page tells {told:?}");
                 tokio::task::yield_now().await;
             }
         });
     }
-    tasks.join_all().await;
+    writers.join_all().await;
+    over.store(true, Ordering::SeqCst);
+    readers.join_all().await;
 }
 
 /// A scan that pages along while others write tells every key that stood throughout, once.

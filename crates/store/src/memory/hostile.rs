@@ -477,6 +477,9 @@ impl Chaos {
     async fn transact(&self, inner: &Inner, transaction: Transaction) -> Result<(), StoreError> {
         self.pause().await;
         self.land_some(inner, transaction.partition);
+        if inner.is_closed() {
+            return Err(Rejection::Closed.into());
+        }
         if self.dice.chance(self.knobs.busy_per_mille) {
             return Err(Rejection::Busy.into());
         }

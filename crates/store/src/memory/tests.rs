@@ -24,12 +24,17 @@ fn made(hostility: Option<Hostility>) -> Reopening {
     Reopening(MemoryStore::new(options))
 }
 
+/// The seed of the environment, with which the suite's own random cases run, too.
+fn seed(default: u64) -> u64 {
+    std::env::var("OSSIA_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(default)
+}
+
 mod plain {
     crate::conformance_tests!(super::made(None));
 }
 
 mod hostile {
-    crate::conformance_tests!(super::made(Some(super::Hostility::new(1))));
+    crate::conformance_tests!(super::made(Some(super::Hostility::new(super::seed(1)))));
 }
 
 /// Everything at once and as often as it can be.
@@ -50,7 +55,7 @@ fn savage(seed: u64) -> Hostility {
 }
 
 mod savage {
-    crate::conformance_tests!(super::made(Some(super::savage(2))));
+    crate::conformance_tests!(super::made(Some(super::savage(super::seed(2)))));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

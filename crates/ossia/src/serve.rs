@@ -14,6 +14,8 @@ use ossia_server::{
 use ossia_store::{MemoryOptions, MemoryStore, Store};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::files;
+
 /// What `ossia serve` takes.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
@@ -85,7 +87,19 @@ async fn serve(arguments: ServeArgs) -> Result<(), Failed> {
     // Before anything is opened, so that no signal ends the process half way.
     let mut terminate = signal(SignalKind::terminate()).map_err(Failed::new)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failed::new)?;
-    let config = settings(arguments)?;
+    let mut config = settings(arguments)?;
+    let wanted = config.limits.connections_max;
+    let files = files::raise_limit();
+    config.limits.connections_max = files::connections_within(files, wanted);
+    if config.limits.connections_max < wanted {
+        let (connections, files) = (config.limits.connections_max, files.unwrap_or_default());
+        tracing::info!(
+            connections,
+            files,
+            wanted,
+            "the limit of open files lowers limits.connections_max"
+        );
+    }
     let pair = identity::pair_of_environment(
         env::var(identity::ACCESS_KEY_ID).ok(),
         env::var(identity::ACCESS_KEY_SECRET).ok(),

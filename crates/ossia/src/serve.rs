@@ -1,6 +1,13 @@
 //! `ossia serve`: settings, engine, object layer, server, until a signal ends it.
 
-use std::{env, fs, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    env, fs,
+    io::{self, Write as _},
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+};
 
 use clap::Args;
 use ossia_engine::{EngineOptions, LocalEngine};
@@ -118,7 +125,11 @@ async fn serve(arguments: ServeArgs) -> Result<(), Failed> {
         .map_err(|error| Failed::new(format!("cannot read the stored data: {error}")))?;
     let server =
         Server::start(config.clone(), &identity, objects, clock).await.map_err(Failed::new)?;
-    println!("{}", start_screen(&config, &identity, server.address()));
+    let screen = start_screen(&config, &identity, server.address());
+    if let Err(error) = writeln!(io::stdout(), "{screen}") {
+        // Whoever read standard output has gone; clients have not.
+        tracing::warn!(%error, "the start screen could not be written");
+    }
     tokio::select! {
         _ = terminate.recv() => tracing::info!("SIGTERM received, stopping"),
         _ = interrupt.recv() => tracing::info!("SIGINT received, stopping"),

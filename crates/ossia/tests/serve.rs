@@ -110,6 +110,21 @@ fn an_emulator_starts_answers_stops_on_a_signal_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_start_screen_that_nobody_can_read_stops_nothing() {
+    let mut command = ossia(&["serve", "--memory", "--listen", "127.0.0.1:0"]);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut child = command.stdout(full).spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut logged = String::new();
+    while !logged.contains("the start screen could not be written") {
+        assert!(stderr.read_line(&mut logged).unwrap() > 0, "it ended: {logged}");
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn the_secret_is_shown_at_the_first_start_only_and_the_key_id_at_every_start() {
     let folder = tempfile::tempdir().unwrap();
     let first = start(&mut in_folder(folder.path()));

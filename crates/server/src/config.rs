@@ -123,11 +123,14 @@ pub struct Limits {
     pub drain_bytes: u64,
     /// For how long, in milliseconds. Default 5,000.
     pub drain_ms: u64,
-    /// Bytes of bodies on their way through the process at once. A request that finds no room for `body_wait_ms` is answered 503
-    /// with `Retry-After`. Default 268,435,456 (256 MiB).
+    /// Bytes of request bodies on their way through the process at once; those longer than 64 KiB share three quarters of it. A
+    /// request that finds no room for `body_wait_ms` is answered 503 with `Retry-After`. Default 268,435,456 (256 MiB).
     pub body_bytes: u64,
     /// What one long body may hold of them. Default 1,048,576 (1 MiB).
     pub body_bytes_each: u64,
+    /// The same for answers on their way out, of which a long one holds 512 KiB. Apart from `body_bytes`, so that slow readers
+    /// stop no writer. Default 268,435,456 (256 MiB).
+    pub download_bytes: u64,
     /// How long a request waits for room, in milliseconds. Default 10,000.
     pub body_wait_ms: u64,
     /// The longest body of one PutObject, in bytes. Above: 400 EntityTooLarge. Default 5,368,709,120 (5 GiB, OSS's limit).
@@ -181,6 +184,7 @@ impl Default for Limits {
             drain_ms: 5_000,
             body_bytes: 256 << 20,
             body_bytes_each: 1 << 20,
+            download_bytes: 256 << 20,
             body_wait_ms: 10_000,
             put_bytes: FIVE_GIB,
             shutdown_ms: 10_000,
@@ -356,6 +360,8 @@ impl Limits {
         at_least("limits.body_bytes", self.body_bytes, 1 << 20)?;
         at_most("limits.body_bytes", self.body_bytes, u64::from(u32::MAX))?;
         at_least("limits.body_bytes_each", self.body_bytes_each, 64 << 10)?;
+        at_least("limits.download_bytes", self.download_bytes, 1 << 20)?;
+        at_most("limits.download_bytes", self.download_bytes, u64::from(u32::MAX))?;
         at_least("limits.put_bytes", self.put_bytes, 1)
     }
 }

@@ -59,6 +59,9 @@ impl Server {
         let listener = listener(config.listen).map_err(listen)?;
         let port = listener.local_addr().map_err(listen)?.port();
         let limits = config.limits.clone();
+        let wait = Duration::from_millis(limits.body_wait_ms);
+        // One piece on its way out and one read ahead.
+        let download_each = 2 * object_settings(&config).read_piece_bytes as u64;
         let app = App {
             objects: objects.clone(),
             clock,
@@ -70,11 +73,8 @@ impl Server {
                 config.auth.strict_region,
             ),
             addressing: Addressing::new(config.domain.iter().map(String::as_str), config.cnames()),
-            admission: Admission::new(
-                limits.body_bytes,
-                limits.body_bytes_each,
-                Duration::from_millis(limits.body_wait_ms),
-            ),
+            uploads: Admission::new(limits.body_bytes, limits.body_bytes_each, wait),
+            downloads: Admission::new(limits.download_bytes, download_each, wait),
             config: config.clone(),
         };
         let front =

@@ -34,7 +34,10 @@ pub(crate) struct App {
     pub(crate) endpoints: (String, String),
     pub(crate) authenticator: Authenticator,
     pub(crate) addressing: Addressing,
-    pub(crate) admission: Admission,
+    /// Room for bodies that come in.
+    pub(crate) uploads: Admission,
+    /// Room for bodies that go out; of its own, so that slow readers stop no writer.
+    pub(crate) downloads: Admission,
 }
 
 impl fmt::Debug for App {
@@ -129,7 +132,7 @@ impl App {
                 limits.header_bytes
             )));
         }
-        Ok(())
+        check_framing(&request.headers)
     }
 
     fn health(&self, method: &Method) -> Result<Reply, OssError> {
@@ -200,6 +203,23 @@ impl App {
     }
 }
 
+/// What a proxy in front may read otherwise than this server does: two hosts, or a body under more codings than `chunked`, which
+/// would be stored as it is coded.
+fn check_framing(headers: &HeaderMap) -> Result<(), OssError> {
+    if headers.get_all(header::HOST).iter().count() > 1 {
+        return Err(OssError::new(ErrorCode::InvalidArgument)
+            .with_message("The Host header must not be given more than once."));
+    }
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let coding = codings.next().map(|value| value.as_bytes().trim_ascii());
+    if coding.is_some_and(|coding| !coding.eq_ignore_ascii_case(b"chunked"))
+        || codings.next().is_some()
+    {
+        return Err(OssError::header_not_implemented("Transfer-Encoding"));
+    }
+    Ok(())
+}
+
 /// The bucket's name, checked.
 fn bucket_name(target: &Target) -> Result<BucketName, OssError> {
     let invalid = || {
@@ -227,7 +247,23 @@ impl Call<'_> {
         if self.operation == Operation::DeleteMultipleObjects {
             return Ok(());
         }
-        self.permit(self.operation, object)
+        self.permit(self.operation, object)?;
+        if !matches!(
+            self.operation,
+            Operation::PutObject | Operation::AppendObject | Operation::CopyObject
+        ) {
+            return Ok(());
+        }
+        // What these headers set beside the content is a right of its own, which no ACL gives.
+        for (name, right) in [
+            ("x-oss-object-acl", Operation::PutObjectAcl),
+            ("x-oss-tagging", Operation::PutObjectTagging),
+        ] {
+            if self.header(name).is_some() {
+                self.permit(right, object)?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether the caller may do `operation` on an object of this bucket with this ACL.

@@ -18,7 +18,7 @@ use super::{
     error as errors,
     fields::seconds,
     list::{max_keys, text},
-    upload::body_error,
+    upload::whole_body,
 };
 use crate::{auth::HeaderView, http::Reply, service::Call};
 
@@ -142,12 +142,7 @@ fn located(name: &BucketName) -> Reply {
 async fn small_body(call: &Call<'_>) -> Result<bytes::Bytes, OssError> {
     let md5 = attributes::content_md5(&HeaderView(call.headers()))?;
     let too_long = || OssError::malformed_xml("the document is too long").with_ec(EC_BUCKET_XML);
-    let body = call
-        .request
-        .intake
-        .collect(CONFIGURATION_BYTES_MAX)
-        .await
-        .map_err(|fault| errors::body(&body_error(fault), too_long))?;
+    let (body, _reserved) = whole_body(call, CONFIGURATION_BYTES_MAX, too_long).await?;
     if md5.is_some_and(|md5| <[u8; 16]>::from(Md5::digest(&body)) != md5) {
         return Err(OssError::content_md5_mismatch());
     }

@@ -16,11 +16,11 @@ use super::{
     fields::{self, DELETE_MARKER},
     list::url_encoded,
     read::check_version,
-    upload::body_error,
+    upload::whole_body,
 };
 use crate::{
     auth::{Caller, HeaderView},
-    http::{Framing, Reply},
+    http::{Framing, Reply, Reserved},
     service::Call,
 };
 
@@ -53,7 +53,7 @@ pub(super) async fn delete_object(call: &Call<'_>) -> Result<Reply, OssError> {
 pub(super) async fn delete_multiple_objects(call: &Call<'_>) -> Result<Reply, OssError> {
     let bucket = call.bucket_name()?;
     let url_encoded = url_encoded(call)?;
-    let input = read_input(call).await?;
+    let (input, _reserved) = read_input(call).await?;
     let mut named = Vec::with_capacity(input.objects.len());
     for object in &input.objects {
         named.push(Named::of(call, &object.key, object.version_id.as_deref()).await?);
@@ -128,17 +128,18 @@ impl Named {
     }
 }
 
-async fn read_input(call: &Call<'_>) -> Result<DeleteObjectsInput, OssError> {
+/// What to delete, with the memory set aside for it.
+async fn read_input(call: &Call<'_>) -> Result<(DeleteObjectsInput, Option<Reserved>), OssError> {
     let md5 = attributes::content_md5(&HeaderView(call.headers()))?;
     if call.request.intake.framing() == Framing::Absent {
         return Err(OssError::new(ErrorCode::MissingContentLength));
     }
     let malformed = |detail: &str| OssError::malformed_xml(detail).with_ec(EC_DELETE_XML);
-    let body = call.request.intake.collect(DELETE_BYTES_MAX).await.map_err(|fault| {
-        errors::body(&body_error(fault), || malformed("the document is too long"))
-    })?;
+    let (body, reserved) =
+        whole_body(call, DELETE_BYTES_MAX, || malformed("the document is too long")).await?;
     if md5.is_some_and(|md5| <[u8; 16]>::from(Md5::digest(&body)) != md5) {
         return Err(OssError::content_md5_mismatch());
     }
-    DeleteObjectsInput::parse(&body).map_err(|error| error.into_oss(EC_DELETE_XML))
+    let input = DeleteObjectsInput::parse(&body).map_err(|error| error.into_oss(EC_DELETE_XML))?;
+    Ok((input, reserved))
 }

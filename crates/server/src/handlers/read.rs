@@ -96,6 +96,7 @@ pub(super) async fn get_object_meta(call: &Call<'_>) -> Result<Reply, OssError> 
     let info = info(call).await?;
     let mut reply = if call.request.method == Method::GET && info.length > 0 {
         Reply::stream(StatusCode::OK, Box::pin(HeadersOnly::default()), info.length)
+            .with(header::CONNECTION, HeaderValue::from_static("close"))
     } else {
         Reply::ok()
     };
@@ -178,7 +179,7 @@ impl Transfer {
         let length = range.end.saturating_sub(range.start);
         let reserved = call
             .app
-            .admission
+            .downloads
             .reserve(Some(length))
             .await
             .ok_or_else(|| OssError::service_unavailable(1))?;

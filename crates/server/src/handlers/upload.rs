@@ -13,6 +13,7 @@ use ossia_protocol::{
     error::{ErrorCode, OssError},
 };
 
+use super::error as errors;
 use crate::{
     auth::HeaderView,
     http::{BodyFault, Framing, Pace, Reserved, UploadStream},
@@ -54,7 +55,7 @@ impl Announced {
             Some(0) => None,
             length => Some(
                 call.app
-                    .admission
+                    .uploads
                     .reserve(length)
                     .await
                     .ok_or_else(|| OssError::service_unavailable(1))?,
@@ -67,6 +68,30 @@ impl Announced {
             md5: self.md5,
             crc64: self.crc64,
         })
+    }
+}
+
+/// The whole body of a small request, with the memory set aside for it. Longer than `limit`: what `too_long` says.
+pub(super) async fn whole_body(
+    call: &Call<'_>,
+    limit: usize,
+    too_long: impl FnOnce() -> OssError,
+) -> Result<(Bytes, Option<Reserved>), OssError> {
+    let intake = &call.request.intake;
+    let reserved = match intake.length() {
+        Some(0) => None,
+        Some(length) if length > limit as u64 => return Err(too_long()),
+        length => Some(
+            call.app
+                .uploads
+                .reserve_whole(length, limit)
+                .await
+                .ok_or_else(|| OssError::service_unavailable(1))?,
+        ),
+    };
+    match intake.collect(limit).await {
+        Ok(body) => Ok((body, reserved)),
+        Err(fault) => Err(errors::body(&body_error(fault), too_long)),
     }
 }
 
@@ -84,7 +109,7 @@ impl Stream for Upload {
     }
 }
 
-pub(super) fn body_error(fault: BodyFault) -> BodyError {
+fn body_error(fault: BodyFault) -> BodyError {
     match fault {
         BodyFault::Truncated => BodyError::Truncated,
         BodyFault::Stalled => BodyError::Stalled,

@@ -79,8 +79,10 @@ pub(super) async fn exchange<S: Service>(
         }
     };
     let after = leftover.settle(terms.continues, terms.bodiless, shared.settings.drain()).await;
-    let closes = terms.closes || after == After::Close || shared.draining();
     let headers = &mut reply.headers;
+    // A handler sets the header when its answer cannot be followed by another.
+    let cut = headers.contains_key(header::CONNECTION);
+    let closes = terms.closes || cut || after == After::Close || shared.draining();
     headers.insert(REQUEST_ID, id.header());
     headers.insert(header::DATE, date_header(shared.service.now_ms() / 1000));
     headers.insert(header::SERVER, HeaderValue::from_static("Ossia"));

@@ -53,6 +53,8 @@ struct Home {
     incoming: Mutex<Option<Incoming>>,
     /// Whether anyone has asked for a byte; until then no `100 Continue` has been sent.
     polled: AtomicBool,
+    /// Whether the body broke off or stalled. What follows on the connection cannot be told from the rest of the body.
+    failed: AtomicBool,
 }
 
 impl Home {
@@ -82,7 +84,11 @@ impl Intake {
         } else {
             Framing::Absent
         };
-        let home = Home { incoming: Mutex::new(Some(incoming)), polled: AtomicBool::new(false) };
+        let home = Home {
+            incoming: Mutex::new(Some(incoming)),
+            polled: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+        };
         Intake { framing, stall, home: Arc::new(home) }
     }
 
@@ -187,6 +193,7 @@ impl UploadStream {
                 }
                 Poll::Ready(Some(Err(error))) => {
                     self.incoming = None;
+                    self.home.failed.store(true, Ordering::Relaxed);
                     return Poll::Ready(Some(Err(fault_of(&error))));
                 }
                 Poll::Ready(None) => {
@@ -195,6 +202,7 @@ impl UploadStream {
                 }
                 Poll::Pending => {
                     std::task::ready!(self.poll_stall(cx));
+                    self.home.failed.store(true, Ordering::Relaxed);
                     return Poll::Ready(Some(Err(BodyFault::Stalled)));
                 }
             }
@@ -284,7 +292,10 @@ impl Leftover {
         bodiless: bool,
         limits: DrainLimits,
     ) -> After {
-        let Some(mut incoming) = self.home.take() else { return After::Keep };
+        let failed = self.home.failed.load(Ordering::Relaxed);
+        let Some(mut incoming) = self.home.take() else {
+            return if failed { After::Close } else { After::Keep };
+        };
         if incoming.is_end_stream() {
             return After::Keep;
         }
@@ -298,7 +309,7 @@ impl Leftover {
         }
         let long = incoming.size_hint().exact().is_some_and(|left| left > limits.bytes);
         tokio::spawn(drain(incoming, limits));
-        if unsent || bodiless || long { After::Close } else { After::Keep }
+        if unsent || bodiless || long || failed { After::Close } else { After::Keep }
     }
 }
 

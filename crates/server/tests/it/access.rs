@@ -121,3 +121,23 @@ async fn anonymous_readers_may_not_choose_response_headers() {
         Some("Request specific response headers cannot be used for anonymous GET requests.")
     );
 }
+
+#[tokio::test]
+async fn a_public_bucket_lets_nobody_set_acls_or_tags_by_a_header() {
+    let fixture = Fixture::start().await;
+    fixture.call(put("/open/").header("x-oss-acl", "public-read-write")).await.expect(200);
+    fixture.call(append("/open/log", 0, "a").anonymous()).await.expect(200);
+    for (name, value) in [("x-oss-object-acl", "public-read-write"), ("x-oss-tagging", "a=1")] {
+        for call in [
+            put("/open/key").body("x"),
+            append("/open/new", 0, "x"),
+            append("/open/log", 1, "x"),
+            put("/open/copy").header("x-oss-copy-source", "/open/log"),
+        ] {
+            let call = call.header(name, value).anonymous();
+            fixture.call(call).await.error(403, "AccessDenied");
+        }
+    }
+    fixture.call(append("/open/log", 1, "b").anonymous()).await.expect(200);
+    fixture.call(append("/open/log", 2, "c").header("x-oss-tagging", "a=1")).await.expect(200);
+}

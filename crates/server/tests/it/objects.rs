@@ -291,6 +291,7 @@ async fn meta_tells_the_bytes_and_nothing_else() {
     connection.send(get("/bkt/key?objectMeta").head_bytes(&fixture)).await;
     let all = String::from_utf8(connection.until_closed().await).unwrap();
     assert!(all.starts_with("HTTP/1.1 200") && all.contains("content-length: 5\r\n"), "{all}");
+    assert!(all.contains("connection: close\r\n"), "{all}");
     assert!(all.ends_with("\r\n\r\n"), "{all}");
     let absent = fixture.call(head("/bkt/none?objectMeta")).await.expect(404);
     assert_head_error(&absent, "NoSuchKey");

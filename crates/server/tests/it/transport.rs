@@ -241,10 +241,37 @@ async fn chunks_that_make_no_sense_are_refused() {
         let call = append("/bkt/log", 0, "").chunked();
         connection.send(call.head_bytes(&fixture)).await;
         connection.send(wire).await;
-        connection.response(false).await.error(400, "IncompleteBody");
+        let refused = connection.response(false).await.error(400, "IncompleteBody");
+        assert_eq!(refused.must("connection"), "close");
         connection.until_closed().await;
     }
     fixture.call(head("/bkt/log")).await.expect(404);
+}
+
+#[tokio::test]
+async fn what_a_proxy_may_read_otherwise_is_refused() {
+    let fixture = Fixture::with_bucket().await;
+    let chunks = "3\r\nabc\r\n0\r\n\r\n";
+    for codings in [&["gzip, chunked"][..], &["chunked", "chunked"], &["gzip", "chunked"]] {
+        let mut call = append("/bkt/log", 0, "").no_body();
+        for coding in codings {
+            call = call.header("transfer-encoding", coding);
+        }
+        let mut connection = fixture.connect().await;
+        connection.send(call.head_bytes(&fixture)).await;
+        connection.send(chunks).await;
+        let refused = connection.response(false).await.error(400, "NotImplemented");
+        assert_eq!(refused.element("Header").as_deref(), Some("Transfer-Encoding"));
+        connection.call(&fixture, get("/bkt/")).await.expect(200);
+    }
+    fixture.call(head("/bkt/log")).await.expect(404);
+    let two_hosts = get("/bkt/").header("host", "other.localhost");
+    fixture.call(two_hosts).await.error(400, "InvalidArgument");
+    let call = append("/bkt/log", 0, "").no_body().header("transfer-encoding", "Chunked");
+    let mut connection = fixture.connect().await;
+    connection.send(call.head_bytes(&fixture)).await;
+    connection.send(chunks).await;
+    connection.response(false).await.expect(200);
 }
 
 #[tokio::test]
@@ -259,7 +286,8 @@ async fn a_stalled_body_times_out_and_stores_nothing() {
         let mut connection = fixture.connect().await;
         connection.send(call.head_bytes(&fixture)).await;
         connection.send("5\r\npart").await;
-        connection.response(false).await.error(400, "RequestTimeout");
+        let refused = connection.response(false).await.error(400, "RequestTimeout");
+        assert_eq!(refused.must("connection"), "close");
     }
     fixture.call(head("/bkt/log")).await.expect(404);
     fixture.call(head("/bkt/key")).await.expect(404);
@@ -380,15 +408,22 @@ async fn a_full_account_of_body_bytes_answers_503_with_a_time_to_retry() {
     let slow = put("/bkt/slow").header("content-length", (2 << 20).to_string());
     holder.send(slow.header("expect", "100-continue").head_bytes(&fixture)).await;
     assert_eq!(holder.response(false).await.status, 100, "the holder has its reservation");
-    let refused = fixture.call(append("/bkt/log", 0, "x")).await.error(503, "ServiceUnavailable");
-    refused.must("retry-after").parse::<u32>().unwrap();
-    // What needs no body goes on.
+    let long = || append("/bkt/long", 0, vec![b'x'; 300_000]);
+    let keys = "<Object><Key>absent</Key></Object>".repeat(900);
+    let delete =
+        post("/bkt/?delete").body(format!("<Delete>{keys}{}</Delete>", " ".repeat(300_000)));
+    for call in [long(), long().chunked(), delete.clone(), delete.chunked()] {
+        let refused = fixture.call(call).await.error(503, "ServiceUnavailable");
+        refused.must("retry-after").parse::<u32>().unwrap();
+    }
+    // What needs no body goes on, and so do short appends: long bodies never take the whole account.
+    fixture.call(append("/bkt/short", 0, "x")).await.expect(200);
     fixture.call(get("/bkt/")).await.expect(200);
     fixture.call(append("/bkt/log", 0, "")).await.expect(200);
     drop(holder);
     let mut status = 503;
     for _ in 0..100 {
-        status = fixture.call(append("/bkt/log", 0, "x")).await.status;
+        status = fixture.call(long()).await.status;
         if status == 200 {
             break;
         }
@@ -429,6 +464,27 @@ async fn a_slow_reader_holds_nobody_up() {
         let answer = reader.response(false).await.expect(200);
         assert_eq!(answer.body.len(), 16 << 20);
     }
+}
+
+#[tokio::test]
+async fn readers_that_take_nothing_stop_neither_writers_nor_short_reads() {
+    let fixture = with_limits(|config| {
+        config.limits.body_bytes = 1 << 20;
+        config.limits.download_bytes = 1 << 20;
+        config.limits.body_wait_ms = 50;
+    })
+    .await;
+    fixture.call(append("/bkt/log", 0, vec![b'x'; 16 << 20])).await.expect(200);
+    let mut reader = fixture.connect().await;
+    reader.send(get("/bkt/log").head_bytes(&fixture)).await;
+    reader.stream.readable().await.unwrap();
+    // The account of downloads has no room for a second long one.
+    let refused = fixture.call(get("/bkt/log")).await.error(503, "ServiceUnavailable");
+    refused.must("retry-after").parse::<u32>().unwrap();
+    fixture.call(get("/bkt/log").header("range", "bytes=0-99")).await.expect(206);
+    fixture.call(append("/bkt/log", 16 << 20, vec![b'x'; 1 << 20])).await.expect(200);
+    fixture.call(put("/bkt/key").body("short")).await.expect(200);
+    assert_eq!(reader.response(false).await.expect(200).body.len(), 16 << 20);
 }
 
 #[tokio::test]

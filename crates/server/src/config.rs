@@ -456,6 +456,14 @@ mod tests {
     }
 
     #[test]
+    fn the_sample_file_names_every_setting_at_its_default() {
+        let sample = include_str!("../../../docs/settings.toml");
+        let named: Table = toml::from_str(sample).unwrap();
+        let defaults = Table::try_from(Config::default()).unwrap();
+        assert_eq!(named, defaults);
+    }
+
+    #[test]
     fn nothing_given_gives_the_defaults_and_they_are_valid() {
         let config = Config::load(None, [], &[]).unwrap();
         assert_eq!(config, Config::default());

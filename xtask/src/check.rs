@@ -1,4 +1,4 @@
-//! `check` and `run`: what Cargo does, with warnings denied.
+//! `check`, `run` and `bench`: what Cargo does, with warnings denied.
 
 use std::process::Command;
 
@@ -32,6 +32,16 @@ pub(crate) fn run() -> Outcome<bool> {
 /// Builds and starts a server, and stays with it.
 pub(crate) fn serve(rest: &[String]) -> Outcome<bool> {
     let mut command = cargo(&["run", "--release", "--locked", "-p", "ossia", "--", "serve"]);
+    command.args(rest);
+    process::succeeds(&mut command)
+}
+
+/// Builds the server and the load generator in release mode, and runs one of its benches.
+pub(crate) fn bench(rest: &[String]) -> Outcome<bool> {
+    if !process::succeeds(&mut cargo(&["build", "--release", "--locked", "-p", "ossia"]))? {
+        return Ok(false);
+    }
+    let mut command = cargo(&["run", "--release", "--locked", "-p", "ossia-benches", "--"]);
     command.args(rest);
     process::succeeds(&mut command)
 }

@@ -1,4 +1,4 @@
-//! The project's verbs: `cargo xtask check | tidy | test | compat | run`.
+//! The project's verbs: `cargo xtask check | tidy | test | compat | run | bench`.
 //!
 //! Owns: what continuous integration runs, in the form in which a person runs it, each step printing the command that
 //! repeats it. Must not know: anything of the server but its command line, its listening line and its health answer.
@@ -25,6 +25,7 @@ const USAGE: &str = "usage: cargo xtask <verb>
   test [--only NAME]    all tests; NAME is rust, node, python, go, java, opendal or memory, and may be repeated
   compat                the SDK programs alone, and their matrix as a Markdown table
   run [ARGUMENTS]       a release build of `ossia serve` with these arguments
+  bench NAME [OPTIONS]  append, read, list or soak, beside its floors; --short only shows that the harness works
 
 OSSIA_REQUIRE_ALL=1 makes an absent runtime a failure, OSSIA_BINARY=FILE tests a server that is already built";
 
@@ -52,6 +53,7 @@ fn run(verb: &str, rest: &[String]) -> Outcome<bool> {
         "test" => test::run(&test::Choice::parse(rest)?),
         "compat" => none(rest).and_then(|()| test::run(&test::Choice::sdks())),
         "run" => check::serve(rest),
+        "bench" => check::bench(rest),
         _ => Err(USAGE.to_owned()),
     }
 }

@@ -1,0 +1,7 @@
+//! The benches.
+
+pub(crate) mod append;
+pub(crate) mod list;
+pub(crate) mod one_object;
+pub(crate) mod read;
+pub(crate) mod soak;

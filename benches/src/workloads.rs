@@ -1,0 +1,313 @@
+//! What the connections do: append, get, put, list.
+
+use std::{
+    fmt::Write as _,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use ossia_client::{AppendObjectRequest, Client, Credentials, SignatureVersion};
+use ossia_protocol::addressing::Target;
+
+use crate::{
+    error::BenchError,
+    load::Worker,
+    pattern::Pattern,
+    stats::Dice,
+    wire::{ACCESS_KEY_ID, ACCESS_KEY_SECRET, Ask, BUCKET, Connection, Head, Scribe, Signature},
+};
+
+/// A connection that signs what it sends.
+pub(crate) struct Caller {
+    connection: Connection,
+    scribe: Scribe,
+    head: Vec<u8>,
+    query: String,
+}
+
+impl Caller {
+    /// Connects.
+    pub(crate) async fn open(
+        address: SocketAddr,
+        signature: Signature,
+    ) -> Result<Caller, BenchError> {
+        let connection = Connection::open(address).await?;
+        let scribe = Scribe::new(address, signature);
+        Ok(Caller { connection, scribe, head: Vec::new(), query: String::new() })
+    }
+
+    /// Makes the bucket of the benches.
+    pub(crate) async fn make_bucket(&mut self) -> Result<(), BenchError> {
+        let target = Target::new(Some(BUCKET), None);
+        let path = format!("/{BUCKET}/");
+        let ask = Ask { method: "PUT", target: &target, path: &path, query: "", length: Some(0) };
+        self.scribe.write(&mut self.head, ask)?;
+        self.connection.exchange(&self.head, b"", |_| {}).await?;
+        Ok(())
+    }
+
+    /// Appends at a position and checks that the answer names the next one.
+    pub(crate) async fn append(
+        &mut self,
+        object: &Object,
+        position: u64,
+        record: &[u8],
+    ) -> Result<Head, BenchError> {
+        self.query.clear();
+        // Writing to a String cannot fail.
+        let _ = write!(self.query, "append&position={position}");
+        let ask = Ask { query: &self.query, ..object.ask("POST", Some(record.len() as u64)) };
+        self.scribe.write(&mut self.head, ask)?;
+        let head = self.connection.exchange(&self.head, record, |_| {}).await?;
+        if head.next_position != Some(position + record.len() as u64) {
+            return Err(BenchError::answer("an append answers another next position"));
+        }
+        Ok(head)
+    }
+
+    /// Stores an object of `length` bytes of the pattern.
+    pub(crate) async fn put(
+        &mut self,
+        object: &Object,
+        pattern: &Pattern,
+        length: u64,
+    ) -> Result<(), BenchError> {
+        self.scribe.write(&mut self.head, object.ask("PUT", Some(length)))?;
+        let mut sent = length.min(crate::pattern::PIECE_MAX as u64);
+        self.connection.send(&self.head, &pattern.piece(0, sent as usize)).await?;
+        while sent < length {
+            let more = (length - sent).min(crate::pattern::PIECE_MAX as u64);
+            self.connection.send_more(&pattern.piece(sent, more as usize)).await?;
+            sent += more;
+        }
+        self.connection.receive(|_| {}).await?;
+        Ok(())
+    }
+
+    /// Reads an object; `sink` gets its bytes.
+    pub(crate) async fn get(
+        &mut self,
+        object: &Object,
+        sink: impl FnMut(&[u8]),
+    ) -> Result<Head, BenchError> {
+        self.scribe.write(&mut self.head, object.ask("GET", None))?;
+        self.connection.exchange(&self.head, b"", sink).await
+    }
+
+    /// Reads an object and compares it with the pattern.
+    pub(crate) async fn verify(
+        &mut self,
+        object: &Object,
+        pattern: &Pattern,
+        length: u64,
+    ) -> Result<(), BenchError> {
+        let (mut position, mut same) = (0, true);
+        let sink = |piece: &[u8]| {
+            same &= pattern.holds(position, piece);
+            position += piece.len() as u64;
+        };
+        let head = self.get(object, sink).await?;
+        if !same || position != length {
+            let key = &object.path;
+            let text = format!("{key} has {position} bytes of {length}, equal so far: {same}");
+            return Err(BenchError::Content(text));
+        }
+        if let Some(crc64) = head.crc64 {
+            let mut wanted = ossia_protocol::crc64::Crc64::new();
+            let mut left = length;
+            while left > 0 {
+                let some = left.min(crate::pattern::PIECE_MAX as u64);
+                wanted.update(&pattern.piece(length - left, some as usize));
+                left -= some;
+            }
+            if wanted.value() != crc64 {
+                return Err(BenchError::Content(format!("{} has another CRC-64", object.path)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes an object.
+    pub(crate) async fn delete(&mut self, object: &Object) -> Result<(), BenchError> {
+        self.scribe.write(&mut self.head, object.ask("DELETE", None))?;
+        self.connection.exchange(&self.head, b"", |_| {}).await?;
+        Ok(())
+    }
+
+    /// Lists one page behind `marker`; returns how many keys it has.
+    pub(crate) async fn list(&mut self, marker: &str, max_keys: u32) -> Result<u64, BenchError> {
+        self.query.clear();
+        let _ = write!(self.query, "max-keys={max_keys}");
+        if !marker.is_empty() {
+            let _ = write!(self.query, "&marker={marker}");
+        }
+        let (target, path) = (Target::new(Some(BUCKET), None), format!("/{BUCKET}/"));
+        let query = &self.query;
+        let ask = Ask { method: "GET", target: &target, path: &path, query, length: None };
+        self.scribe.write(&mut self.head, ask)?;
+        let mut page = Vec::new();
+        self.connection.exchange(&self.head, b"", |piece| page.extend_from_slice(piece)).await?;
+        Ok(page.windows(5).filter(|five| *five == b"<Key>").count() as u64)
+    }
+}
+
+/// An object by name. Keys are made of letters, digits, `-` and `/`, so that they stand in a path as they are.
+#[derive(Clone, Debug)]
+pub(crate) struct Object {
+    target: Target,
+    path: String,
+}
+
+impl Object {
+    /// In the bucket of the benches.
+    pub(crate) fn new(key: &str) -> Object {
+        Object { target: Target::new(Some(BUCKET), Some(key)), path: format!("/{BUCKET}/{key}") }
+    }
+
+    /// Where nginx has it.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    fn ask(&self, method: &'static str, length: Option<u64>) -> Ask<'_> {
+        Ask { method, target: &self.target, path: &self.path, query: "", length }
+    }
+}
+
+/// Appends records of one size to one object, each at the end of the one before.
+pub(crate) struct Appender {
+    pub(crate) caller: Caller,
+    pub(crate) object: Object,
+    pub(crate) pattern: Pattern,
+    pub(crate) record: usize,
+    pub(crate) position: u64,
+}
+
+impl Worker for Appender {
+    async fn step(&mut self) -> Result<Option<u64>, BenchError> {
+        let record = self.pattern.piece(self.position, self.record);
+        self.caller.append(&self.object, self.position, &record).await?;
+        self.position += self.record as u64;
+        Ok(Some(self.record as u64))
+    }
+}
+
+/// The same through our client, to show what it costs.
+pub(crate) struct ClientAppender {
+    pub(crate) client: Client,
+    pub(crate) key: String,
+    pub(crate) pattern: Pattern,
+    pub(crate) record: usize,
+    pub(crate) position: u64,
+    pub(crate) crc64: u64,
+}
+
+impl ClientAppender {
+    /// A client for one thread's connections.
+    pub(crate) fn client(address: SocketAddr, signature: Signature) -> Result<Client, BenchError> {
+        let version = match signature {
+            Signature::V1 | Signature::Unsigned => SignatureVersion::V1,
+            Signature::V4 => SignatureVersion::V4,
+        };
+        Client::builder(format!("http://{address}"))
+            .credentials(Credentials::new(ACCESS_KEY_ID, ACCESS_KEY_SECRET))
+            .signature(version)
+            .build()
+            .map_err(|error| BenchError::Usage(error.to_string()))
+    }
+}
+
+impl Worker for ClientAppender {
+    async fn step(&mut self) -> Result<Option<u64>, BenchError> {
+        let record = self.pattern.piece(self.position, self.record);
+        let request = AppendObjectRequest::new(BUCKET, self.key.as_str(), record)
+            .position(self.position)
+            .previous_crc64(self.crc64);
+        let output = self
+            .client
+            .append_object(request)
+            .await
+            .map_err(|error| BenchError::answer(error.to_string()))?;
+        self.position = output.next_position;
+        self.crc64 = output.crc64.unwrap_or(0);
+        Ok(Some(self.record as u64))
+    }
+}
+
+/// Reads objects of one length in turn. That the bytes are right was seen before; here only their number is checked.
+pub(crate) struct Getter {
+    pub(crate) caller: Caller,
+    pub(crate) objects: Arc<[Object]>,
+    pub(crate) length: u64,
+    pub(crate) next: usize,
+}
+
+impl Worker for Getter {
+    async fn step(&mut self) -> Result<Option<u64>, BenchError> {
+        let object = &self.objects[self.next % self.objects.len()];
+        self.next += 1;
+        let mut length = 0;
+        self.caller.get(object, |piece| length += piece.len() as u64).await?;
+        if length != self.length {
+            return Err(BenchError::Content(format!("{} is {length} bytes long", object.path)));
+        }
+        Ok(Some(length))
+    }
+}
+
+/// Stores numbered objects until there are enough.
+pub(crate) struct Loader {
+    pub(crate) caller: Caller,
+    pub(crate) pattern: Pattern,
+    pub(crate) length: usize,
+    pub(crate) next: Arc<AtomicU64>,
+    pub(crate) count: u64,
+}
+
+impl Loader {
+    /// The key with this number. Numbers are mixed, so that keys do not come in their order.
+    pub(crate) fn key(number: u64) -> String {
+        format!("load/{:016x}", Dice::new(number).roll())
+    }
+}
+
+impl Worker for Loader {
+    async fn step(&mut self) -> Result<Option<u64>, BenchError> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        if number >= self.count {
+            return Ok(None);
+        }
+        let object = Object::new(&Loader::key(number));
+        self.caller.put(&object, &self.pattern, self.length as u64).await?;
+        Ok(Some(self.length as u64))
+    }
+}
+
+/// Lists pages behind keys that exist, here and there.
+pub(crate) struct Lister {
+    pub(crate) caller: Caller,
+    pub(crate) dice: Dice,
+    /// How many numbered objects there are.
+    pub(crate) count: u64,
+    pub(crate) max_keys: u32,
+    /// Whether a page may be short: on a store that has no more.
+    pub(crate) from_the_start: bool,
+}
+
+impl Worker for Lister {
+    async fn step(&mut self) -> Result<Option<u64>, BenchError> {
+        let marker = if self.from_the_start {
+            String::new()
+        } else {
+            Loader::key(self.dice.below(self.count))
+        };
+        let keys = self.caller.list(&marker, self.max_keys).await?;
+        if keys == 0 && self.from_the_start {
+            return Err(BenchError::Content("an empty page of a store that is not".to_owned()));
+        }
+        Ok(Some(keys))
+    }
+}

@@ -3,7 +3,7 @@
 //! An engine writes one [`Subject`] and hands an expression that makes it to [`conformance_tests!`](crate::conformance_tests),
 //! which expands to one test a promise. [`run_all`] runs the same cases one after the other.
 //!
-//! ```ignore
+//! ```text
 //! use std::sync::Arc;
 //! use ossia_store::{MemoryStore, Store, conformance_tests};
 //!

@@ -65,3 +65,8 @@ pub use operations::{
 };
 pub use ossia_protocol::attributes::{BucketAcl, ObjectAcl, StorageClass};
 pub use ossia_protocol::xml::{BucketSummary, ObjectSummary};
+
+/// Compiles the README's example.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

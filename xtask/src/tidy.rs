@@ -34,24 +34,12 @@ const STRAY_ENDINGS: [&str; 8] =
 /// Words of unfinished work; put together here so that this file does not contain them.
 const UNFINISHED: [&str; 3] = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X")];
 
-/// Places on one machine, and hosts of package registries: a tree that names them works there alone.
-const PLACES: [&str; 16] = [
+/// Places on one machine, and marks of a lock file that names where packages were downloaded from.
+const PLACES: [&str; 4] = [
     concat!("/ro", "ot/"),
     concat!("/ho", "me/"),
-    concat!("/work/", "main"),
-    concat!("/work/", "shared"),
-    concat!("registry.npmjs", ".org"),
-    concat!("registry.yarnpkg", ".com"),
-    concat!("pypi", ".org"),
-    concat!("pythonhosted", ".org"),
-    concat!("index.crates", ".io"),
-    concat!("static.crates", ".io"),
-    concat!("repo1.maven", ".org"),
-    concat!("repo.maven.apache", ".org"),
-    concat!("proxy.golang", ".org"),
-    concat!("sum.golang", ".org"),
-    concat!("deb.debian", ".org"),
-    concat!("arti", "factory"),
+    concat!("/Us", "ers/"),
+    concat!("\"reso", "lved\": \"http"),
 ];
 
 /// Checks the whole tree and prints what is wrong.

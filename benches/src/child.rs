@@ -85,10 +85,42 @@ pub(crate) fn clean_up_on_signals() -> Result<(), BenchError> {
     Ok(())
 }
 
-fn terminate_process(pid: u32) {
+fn tell(pid: u32, what: Signal) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
         // It may have ended by itself.
-        let _ = kill_process(pid, Signal::TERM);
+        let _ = kill_process(pid, what);
+    }
+}
+
+fn terminate_process(pid: u32) {
+    tell(pid, Signal::TERM);
+    // A process that is halted would not hear of it.
+    tell(pid, Signal::CONT);
+}
+
+/// Servers halted while another subject has its turn, so that each one's background work falls into its own turns only. They go
+/// on when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Halted(Vec<u32>);
+
+impl Halted {
+    /// Halts these servers.
+    pub(crate) fn all<'s>(
+        servers: impl IntoIterator<Item = &'s Server>,
+    ) -> Result<Halted, BenchError> {
+        let mut halted = Halted(Vec::new());
+        for server in servers {
+            let pids = server.pids()?;
+            pids.iter().for_each(|pid| tell(*pid, Signal::STOP));
+            halted.0.extend(pids);
+        }
+        Ok(halted)
+    }
+}
+
+impl Drop for Halted {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|pid| tell(*pid, Signal::CONT));
     }
 }
 
@@ -301,6 +333,18 @@ mod tests {
         assert_eq!(server.address, "127.0.0.1:4711".parse().unwrap());
         assert!(server.memory().unwrap().peak_bytes > 0);
         let pid = server.child.id();
+        let state = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let is = |letter: &str| {
+            let until = Instant::now() + STOP_MAX;
+            while Instant::now() < until && !state().contains(&format!(") {letter} ")) {
+                thread::yield_now();
+            }
+            state().contains(&format!(") {letter} "))
+        };
+        let halted = Halted::all([&server]).unwrap();
+        assert!(is("T"), "halted");
+        drop(halted);
+        assert!(is("S"), "and going on");
         server.stop().unwrap();
         assert!(proc::cpu(&[pid]).is_err(), "it is gone");
     }

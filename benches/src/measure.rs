@@ -135,8 +135,8 @@ impl Bench {
         plan: Plan,
         worker: impl AsyncFn(usize) -> Result<W, BenchError> + Sync,
     ) -> Result<Round, BenchError> {
-        // What the run before left to be done in the background should not be done in this one.
-        thread::sleep(self.options.pick(Duration::from_millis(500), Duration::ZERO));
+        // The connections of the run before end in their own time.
+        thread::sleep(self.options.pick(Duration::from_millis(200), Duration::ZERO));
         let mut samples = Vec::with_capacity(2);
         let outcome = load::run(plan, worker, || {
             samples.push(self.sample(subject)?);
@@ -249,6 +249,8 @@ pub(crate) struct Figures {
     pub(crate) flushes: Option<f64>,
     pub(crate) syncs: Option<f64>,
     pub(crate) peak_mib: Option<f64>,
+    /// The rate of the last round by that of the first: below 1, the subject slows down as its store grows.
+    pub(crate) drift: Option<f64>,
     /// Operations of an open loop that were due and not begun, of all rounds.
     pub(crate) unsent: u64,
 }
@@ -292,6 +294,10 @@ impl Figures {
                 .iter()
                 .filter_map(|round| Some(round.peak_bytes? as f64 / MIB))
                 .max_by(f64::total_cmp),
+            drift: match rounds {
+                [first, .., last] => Some(last.outcome.rate() / first.outcome.rate()),
+                _ => None,
+            },
             unsent: rounds.iter().map(|round| round.outcome.unsent).sum(),
         }
     }
@@ -369,6 +375,7 @@ mod tests {
         assert_eq!(figures.server_us, Some(20.0));
         assert!((figures.p50_ms.unwrap() - 5.0).abs() < 0.04);
         assert_eq!((figures.max_ms, figures.peak_mib), (Some(9.0), Some(300.0)));
+        assert_eq!(figures.drift, Some(2.0));
         assert_eq!((figures.syncs, figures.flushes), (None, Some(0.5)));
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::one_object;
 use crate::{
-    child::Server,
+    child::{Halted, Server},
     error::BenchError,
     floors::{
         log::{GroupLog, LogWriter},
@@ -69,7 +69,7 @@ struct Case {
     ossia: Figures,
 }
 
-const COLUMNS: [&str; 15] = [
+const COLUMNS: [&str; 16] = [
     "record",
     "connections",
     "subject",
@@ -79,6 +79,7 @@ const COLUMNS: [&str; 15] = [
     "p99 ms",
     "of the raw log",
     "of the bare handler",
+    "last/first round",
     "server CPU us/append",
     "client CPU us/append",
     "bytes written/stored",
@@ -96,7 +97,8 @@ fn matrix(bench: &mut Bench, aims: &mut Aims) -> Result<(), BenchError> {
     }
     table.note(
         "*bytes written* and *device flushes* are what the whole disk did meanwhile, whoever asked, the file system's own journal \
-         included; a flush is what a sync costs the device. The raw log and the lone write run inside the client's process.",
+         included; a flush is what a sync costs the device. All rounds of a case use one store: *last/first round* shows whether it \
+         slows down as it fills. The raw log and the lone write run inside the client's process.",
     );
     bench.report.table(&table);
     Ok(())
@@ -111,14 +113,17 @@ impl Case {
         let lone = bench.folder(&folder("lone"))?;
         let (mut lones, mut logs, mut handlers, mut ossias) = (vec![], vec![], vec![], vec![]);
         for round in 0..bench.options.rounds() {
+            let halted = Halted::all([&ossia, &handler])?;
             if connections == 1 {
                 lones.push(lone_round(bench, &lone.join(round.to_string()), record)?);
             }
             logs.push(log_round(bench, &log, record, connections)?);
+            drop(halted);
             let plan = bench.plan(connections, Pace::Closed);
             let load = Load { record, signature: bench.options.signature, plan, round };
-            handlers.push(load.append(bench, Subject::Handler(&handler), &handler)?);
-            ossias.push(load.append(bench, Subject::Process(&ossia), &ossia)?);
+            let (of_handler, of_ossia) = load.both(bench, &handler, &ossia)?;
+            handlers.push(of_handler);
+            ossias.push(of_ossia);
         }
         handler.stop()?;
         ossia.stop()?;
@@ -147,6 +152,7 @@ impl Case {
                 Cell::number(figures.p99_ms, 3),
                 Cell::number(ratio(figures.rate, self.log.rate), 2),
                 Cell::number(ratio(figures.rate, self.handler.rate), 2),
+                Cell::number(figures.drift, 2),
                 Cell::number(figures.server_us, 1),
                 Cell::number(figures.client_us, 1),
                 Cell::number(figures.written, 2),
@@ -232,6 +238,21 @@ impl Load {
         bench.measure(subject, self.plan, make)
     }
 
+    /// The bare handler, then the server, each while the other is halted.
+    fn both(
+        &self,
+        bench: &Bench,
+        handler: &Server,
+        ossia: &Server,
+    ) -> Result<(Round, Round), BenchError> {
+        let halted = Halted::all([ossia])?;
+        let of_handler = self.append(bench, Subject::Handler(handler), handler)?;
+        drop(halted);
+        let _halted = Halted::all([handler])?;
+        let of_ossia = self.append(bench, Subject::Process(ossia), ossia)?;
+        Ok((of_handler, of_ossia))
+    }
+
     fn append_by_client(&self, bench: &Bench, server: &Server) -> Result<Round, BenchError> {
         let make = async |index| {
             Ok(ClientAppender {
@@ -270,16 +291,22 @@ fn open_loop(bench: &mut Bench) -> Result<(), BenchError> {
     let (ossia, handler) = (bench.ossia_with_bucket("ossia-open")?, bench.handler("handler-open")?);
     let plan = bench.plan(CONNECTIONS, Pace::Closed);
     let closed = Load { record: KIB, signature: bench.options.signature, plan, round: 0 };
-    let rate = closed.append(bench, Subject::Process(&ossia), &ossia)?.outcome.rate();
+    let mut closed_rounds = vec![];
+    for round in 0..bench.options.rounds() {
+        let load = Load { round, ..closed };
+        closed_rounds.push(load.append(bench, Subject::Process(&ossia), &ossia)?);
+    }
+    let rate = Figures::of(&closed_rounds).rate.unwrap_or(1.0);
     for (number, share) in OPEN_SHARES.into_iter().enumerate() {
         let wanted = (rate * share / 100.0).ceil() * 100.0;
         let plan = Plan { pace: Pace::Open(wanted), ..plan };
         let (mut handlers, mut ossias) = (vec![], vec![]);
         for round in 0..bench.options.rounds() {
-            let round = 1 + number * bench.options.rounds() + round;
+            let round = (1 + number) * bench.options.rounds() + round;
             let load = Load { plan, round, ..closed };
-            handlers.push(load.append(bench, Subject::Handler(&handler), &handler)?);
-            ossias.push(load.append(bench, Subject::Process(&ossia), &ossia)?);
+            let (of_handler, of_ossia) = load.both(bench, &handler, &ossia)?;
+            handlers.push(of_handler);
+            ossias.push(of_ossia);
         }
         for (name, rounds) in [("bare handler", handlers), ("ossia", ossias)] {
             let figures = Figures::of(&rounds);

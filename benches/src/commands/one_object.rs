@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{child::Server, floors::lone::LoneWriter};
 use crate::{
+    child::{Halted, Server},
     error::BenchError,
+    floors::lone::LoneWriter,
     load::Worker,
     measure::{Aims, Bench, block_on, floor_bytes, ratio},
     options::human,
@@ -77,7 +78,7 @@ impl Shape {
     }
 
     fn measure(self, bench: &Bench, ossia: &Server) -> Result<Took, BenchError> {
-        let lone_before = self.lone(bench, "lone-before")?;
+        let lone_before = self.lone(bench, ossia, "lone-before")?;
         let (appended, whole) = (self.object("appended"), self.object("whole"));
         let (address, signature) = (ossia.address, bench.options.signature);
         let pattern = &bench.pattern;
@@ -92,7 +93,7 @@ impl Shape {
             caller.verify(&whole, pattern, self.bytes()).await?;
             Ok(took)
         })?;
-        let lone_after = self.lone(bench, "lone-after")?;
+        let lone_after = self.lone(bench, ossia, "lone-after")?;
         let (mut of_appended, mut of_whole) = (vec![], vec![]);
         for _ in 0..bench.options.rounds() {
             for (object, speeds) in [(&appended, &mut of_appended), (&whole, &mut of_whole)] {
@@ -141,7 +142,8 @@ impl Shape {
     }
 
     /// So many lone synced writes of a piece's size, to see whether the disk has changed meanwhile.
-    fn lone(self, bench: &Bench, name: &str) -> Result<Duration, BenchError> {
+    fn lone(self, bench: &Bench, ossia: &Server, name: &str) -> Result<Duration, BenchError> {
+        let _halted = Halted::all([ossia])?;
         let path = bench.scratch.path().join(format!("{name}-{}", self.piece));
         let bytes = floor_bytes(&bench.options) / 4;
         let mut writer = LoneWriter::create(&path, bytes, self.piece, bench.pattern.clone())?;

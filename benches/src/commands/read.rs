@@ -3,7 +3,7 @@
 use std::{fs, path::Path, sync::Arc};
 
 use crate::{
-    child::Server,
+    child::{Halted, Server},
     error::BenchError,
     floors::nginx,
     load::Pace,
@@ -67,6 +67,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<(), BenchError> {
         let (mut from_nginx, mut from_ossia) = (vec![], vec![]);
         for _ in 0..bench.options.rounds() {
             if let Some(nginx) = &nginx {
+                let _halted = Halted::all([&ossia])?;
                 from_nginx.push(case.round(bench, nginx, Signature::Unsigned, &objects)?);
             }
             from_ossia.push(case.round(bench, &ossia, bench.options.signature, &objects)?);

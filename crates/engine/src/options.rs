@@ -10,6 +10,9 @@ use crate::OpenError;
 pub(crate) const TRANSACTION_BYTES_MAX: usize =
     PAYLOAD_BYTES_MAX + RECORD_BYTES_MAX + 1_024 * (KEY_BYTES_MAX + 64);
 
+/// The most shards of a store.
+pub(crate) const SHARDS_MAX: usize = 64;
+
 /// How a [`crate::LocalEngine`] uses its machine. Whether writes are synced is not a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineOptions {
@@ -20,6 +23,14 @@ pub struct EngineOptions {
     /// Each is filled with zeros once, ahead of its use, so a store with any write in it takes at least one of these. The first
     /// of a new store is at most 4 MiB long, so that a start is quick.
     pub segment_bytes: u64,
+    /// How long the journal may grow, all shards together, in bytes. Default 1 GiB; for each shard at least 8 segments.
+    ///
+    /// When it is more than half full, what its oldest segment still holds moves to the value log, and the segment is used again.
+    /// When it is full, only deletes and that work are accepted.
+    pub journal_bytes: u64,
+    /// How many shards a new store gets: journals, indexes and commit threads that work side by side, 1 to 64. Default 0: one for
+    /// each two processors, at most 8. An existing store keeps its own.
+    pub shards: usize,
     /// How large the index's in-memory part grows before it is written out, in bytes. Default 32 MiB.
     pub memtable_bytes: u64,
     /// How many bytes of journal may lie behind the last checkpoint; bounds what a start replays. Default 256 MiB.
@@ -47,6 +58,8 @@ impl EngineOptions {
         Self {
             data: data.into(),
             segment_bytes: 64 << 20,
+            journal_bytes: 1 << 30,
+            shards: 0,
             memtable_bytes: 32 << 20,
             checkpoint_bytes: 256 << 20,
             cache_bytes: 16 << 20,
@@ -70,6 +83,9 @@ impl EngineOptions {
         }
         if self.segment_bytes > 1 << 31 {
             return refuse("segment_bytes", "above 2 GiB");
+        }
+        if self.shards > SHARDS_MAX {
+            return refuse("shards", "above 64");
         }
         if self.queue_bytes_max < TRANSACTION_BYTES_MAX {
             return refuse("queue_bytes_max", "cannot hold the largest transaction");

@@ -96,9 +96,10 @@ fn matrix(bench: &mut Bench, aims: &mut Aims) -> Result<(), BenchError> {
         case.aims(aims, record, connections);
     }
     table.note(
-        "*bytes written* and *device flushes* are what the whole disk did meanwhile, whoever asked, the file system's own journal \
-         included; a flush is what a sync costs the device. All rounds of a case use one store: *last/first round* shows whether it \
-         slows down as it fills. The raw log and the lone write run inside the client's process.",
+        "*bytes written* and *device flushes* are what the whole disk did meanwhile, whoever asked, the \
+         file system's own journal included; a flush is what a sync costs the device. All rounds of a \
+         case use one store: *last/first round* shows whether it slows down as it fills. The raw log \
+         and the lone write run inside the client's process.",
     );
     bench.report.table(&table);
     Ok(())

@@ -46,12 +46,21 @@ pub(crate) fn flusher(shared: &Shared) {
 fn flush_sealed(shared: &Shared) -> Option<()> {
     // The tree seals first and the view follows, so every memtable seen here is one that this flush writes.
     let sealed = shared.snapshots.view().sealed.clone();
+    if sealed.is_empty() {
+        return Some(());
+    }
     attempt(shared, "a flush", || shared.index.flush(shared.snapshots.watermark()))?;
     shared.snapshots.change_view(|view| {
         view.has_tables = true;
         view.sealed.retain(|memtable| sealed.iter().all(|flushed| flushed.id() != memtable.id()));
     });
-    shared.index.renew_copies();
+    let copied = shared.index.renew_copies();
+    let bound = shared.span.flushed(sealed.iter().map(|memtable| memtable.id()));
+    // An older manifest may be put back in need, and a start from that needs the segments before.
+    if let Some(bound) = bound.filter(|_| copied) {
+        shared.span.pass(bound);
+        shared.chores.ask(|asked| asked.evacuate = true);
+    }
     shared.measure_pressure();
     // The versions before this flush hold its memtables until the commit thread has published past it.
     shared.queue.nudge();

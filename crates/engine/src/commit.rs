@@ -11,7 +11,7 @@
 use std::{
     borrow::Cow,
     cell::{Cell, RefCell},
-    collections::{HashSet, VecDeque},
+    collections::{BTreeMap, HashSet, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant},
@@ -27,12 +27,14 @@ use tokio::sync::oneshot;
 use crate::{
     journal::{
         Draft, Journal, JournalError, Written,
-        record::{self, Beside, CHANGE_HEAD_BYTES, PLACE_BYTES, Place, TRANSACTION_HEAD_BYTES},
+        record::{
+            self, Beside, CHANGE_HEAD_BYTES, Home, PLACE_BYTES, Place, TRANSACTION_HEAD_BYTES,
+        },
     },
     overlay::Overlay,
-    queue::{Entry, Preview, Reply, Wake},
+    queue::{Entry, Extra, Preview, Reply, Wake},
     shared::Shared,
-    tree::{self, Insert},
+    tree::{self, Insert, value},
 };
 
 /// After this long without work the closing frame is synced.
@@ -51,8 +53,8 @@ pub(crate) struct Committer {
     /// The last frame whose records are in the index.
     last: Option<Written>,
     since_checkpoint_bytes: u64,
-    /// The oldest journal segment that may hold a payload.
-    oldest: u64,
+    /// The engine's own records that this group changes, by their names.
+    own: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     worked: Instant,
 }
 
@@ -137,7 +139,6 @@ impl Committer {
         active: Arc<Memtable>,
         last: Option<Written>,
         since_checkpoint_bytes: u64,
-        oldest: u64,
     ) -> Self {
         let overlay = Overlay::new(shared.index.seq_bound());
         Self {
@@ -149,7 +150,7 @@ impl Committer {
             scratch: Vec::new(),
             last,
             since_checkpoint_bytes,
-            oldest,
+            own: BTreeMap::new(),
             worked: Instant::now(),
         }
     }
@@ -166,6 +167,9 @@ impl Committer {
                 match self.shared.queue.wait(&mut pending, self.deadline()) {
                     Wake::Work => {}
                     Wake::Nudge => {
+                        if self.shared.span.take_rotation() {
+                            self.rotate();
+                        }
                         self.publish();
                         self.shared.chores.ask(|asked| asked.trim = true);
                         continue;
@@ -219,7 +223,7 @@ impl Committer {
         if !self.must(synced, "syncing the journal's closing frame") {
             return;
         }
-        if self.worked.elapsed() >= self.idle_flush_after() {
+        if self.worked.elapsed() >= self.idle_flush_after() && !self.active.is_empty() {
             self.rotate();
         }
         self.publish();
@@ -241,6 +245,7 @@ impl Committer {
             return;
         }
         let group = self.shared.index.next_seq();
+        self.own.clear();
         let mut waiting = Vec::new();
         let mut begun = false;
         while let Some(entry) = pending.pop_front() {
@@ -295,6 +300,19 @@ impl Committer {
                 Some(record) => Insert::Put(&record.value, record.payload.and_then(Place::of_ref)),
             };
             tree::insert(&self.active, &mut self.scratch, partition, key, &change, group);
+            let place = recent.record.as_ref().and_then(|record| record.payload);
+            if let Some(place) = place.and_then(Place::of_ref)
+                && names_an_older_segment(&place, written.segment)
+            {
+                self.own.insert(value::reference(place.number, partition, key), Some(vec![1]));
+            }
+        }
+        for (name, change) in &self.own {
+            tree::insert_own(&self.active, name, change.as_deref(), group);
+        }
+        if self.shared.span.advance(written.segment) {
+            self.shared.measure_pressure();
+            self.shared.chores.ask(|asked| asked.evacuate = true);
         }
         self.last = Some(written);
         self.since_checkpoint_bytes += written.bytes;
@@ -305,6 +323,7 @@ impl Committer {
         let options = &self.shared.options;
         if self.active.size() >= options.memtable_bytes
             || self.since_checkpoint_bytes >= options.checkpoint_bytes
+            || self.shared.span.take_rotation()
         {
             self.rotate();
         }
@@ -312,10 +331,10 @@ impl Committer {
 
     /// Seals the memtable behind a checkpoint, and has it flushed.
     fn rotate(&mut self) {
-        let Some(last) = self.last.filter(|_| !self.active.is_empty()) else { return };
-        let Some(sealed) = self.shared.index.rotate(&self.active, last, self.oldest) else {
-            return;
-        };
+        let Some(last) = self.last else { return };
+        let oldest = self.shared.span.emptied();
+        let Some(sealed) = self.shared.index.rotate(&self.active, last, oldest) else { return };
+        self.shared.span.seal(sealed.id(), oldest.min(last.segment));
         self.active = self.shared.index.active();
         self.since_checkpoint_bytes = 0;
         let active = Arc::clone(&self.active);
@@ -333,7 +352,9 @@ impl Committer {
             Ok(writes) => writes,
             Err(taken) => return taken,
         };
-        if writes.is_empty() {
+        let extra = entry.extra.as_deref();
+        let own = extra.map_or(&[][..], |extra| &extra.own);
+        if writes.is_empty() && own.is_empty() {
             // What it saw is durable already, unless it stands in this group (I4).
             return if saw_group { Taken::Waits } else { Taken::Answered(Ok(())) };
         }
@@ -341,7 +362,7 @@ impl Committer {
             Ok(changes) => changes,
             Err(NotBrought(key)) => return Taken::Again(Some(key)),
         };
-        let (payload_bytes, record_bytes) = sizes(&changes);
+        let (payload_bytes, record_bytes) = sizes(&changes, own);
         if !*begun {
             match self.journal.begin(&mut self.draft, payload_bytes, record_bytes) {
                 Ok(()) => *begun = true,
@@ -361,7 +382,7 @@ impl Committer {
         if !self.shared.tokens.enter(token, group) {
             return Taken::Answered(Err(Rejection::Busy.into()));
         }
-        self.apply(token, entry.transaction.partition.0, group, &changes);
+        self.apply(token, entry.transaction.partition.0, group, &changes, entry, own);
         Taken::Waits
     }
 
@@ -405,7 +426,7 @@ impl Committer {
                         Payload::Of(other) => live
                             .get(other)?
                             .and_then(|record| Place::of_ref(record.payload?))
-                            .map_or(Kept::Nothing, Kept::Placed),
+                            .map_or(Kept::Nothing, |place| Kept::Placed(moved(entry, place))),
                     };
                     Some((value, kept))
                 }
@@ -416,8 +437,16 @@ impl Committer {
     }
 
     /// Adds the transaction to the draft and to what later ones see.
-    fn apply(&mut self, token: Token, partition: u64, group: u64, found: &[Found<'_>]) {
-        let mut changes = Vec::with_capacity(found.len());
+    fn apply(
+        &mut self,
+        token: Token,
+        partition: u64,
+        group: u64,
+        found: &[Found<'_>],
+        entry: &Entry,
+        own: &[(Vec<u8>, Option<Vec<u8>>)],
+    ) {
+        let mut changes = Vec::with_capacity(found.len() + own.len());
         for change in found {
             let put = change.put.as_ref().map(|(value, kept)| {
                 let (beside, place) = match kept {
@@ -435,10 +464,35 @@ impl Committer {
                 value: Bytes::clone(value),
                 payload: place.map(Place::to_ref),
             });
+            self.note_values_let_go(entry, change.key, record.as_ref());
             self.overlay.put(group, partition, change.key.clone(), record);
-            changes.push(record::Change { key: change.key, put: put.map(|(put, _)| put) });
+            let put = put.map(|(put, _)| put);
+            changes.push(record::Change { own: false, key: change.key, put });
+        }
+        for (name, value) in own {
+            let put = value.as_deref().map(|value| (value, Beside::Nothing));
+            changes.push(record::Change { own: true, key: name, put });
+            self.own.insert(name.clone(), value.clone());
         }
         record::encode_transaction(self.draft.transaction(), token, partition, &changes);
+    }
+}
+
+impl Committer {
+    /// Counts bytes of the value log that lose their record, as far as that is known without a look at the index.
+    fn note_values_let_go(&self, entry: &Entry, key: &Bytes, now: Option<&Record>) {
+        let before = match self.overlay.get(entry.transaction.partition.0, key) {
+            Some(recent) => recent.record.as_ref(),
+            None => entry.brought.get(key).and_then(Option::as_ref),
+        };
+        let place = |record: &Record| record.payload.and_then(Place::of_ref);
+        let before = before.and_then(place).filter(|place| place.home == Home::Values);
+        if let Some(before) = before
+            && now.and_then(place) != Some(before)
+        {
+            let bytes = &self.shared.values_let_go;
+            bytes.fetch_add(before.length.into(), std::sync::atomic::Ordering::Relaxed);
+        }
     }
 }
 
@@ -457,10 +511,24 @@ struct Found<'a> {
     put: Option<(&'a Bytes, Kept<'a>)>,
 }
 
+/// Where a payload that a transaction keeps stands from now on.
+fn moved(entry: &Entry, place: Place) -> Place {
+    let moves = |extra: &Extra| extra.moves.get(&place).copied();
+    entry.extra.as_deref().and_then(moves).unwrap_or(place)
+}
+
+/// Whether the evacuation of the payload's segment would not find this record among that segment's own.
+pub(crate) fn names_an_older_segment(place: &Place, segment: u64) -> bool {
+    place.home == Home::Segment && place.number != segment
+}
+
 /// Upper bounds of what a transaction takes in a frame: payloads, records.
-fn sizes(changes: &[Found<'_>]) -> (usize, usize) {
+fn sizes(changes: &[Found<'_>], own: &[(Vec<u8>, Option<Vec<u8>>)]) -> (usize, usize) {
     let mut payload_bytes = 0;
     let mut record_bytes = TRANSACTION_HEAD_BYTES;
+    for (name, value) in own {
+        record_bytes += CHANGE_HEAD_BYTES + name.len() + value.as_ref().map_or(0, Vec::len);
+    }
     for change in changes {
         record_bytes += CHANGE_HEAD_BYTES + change.key.len();
         if let Some((value, kept)) = &change.put {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
@@ -20,14 +21,18 @@ use crate::{
     blobs::BlobFolder,
     commit::Committer,
     disk::{Disk, Lock, RealDisk},
+    evacuate::Evacuator,
     journal::record::Place,
-    layout, open,
+    open::{self, OpenedShard},
     payloads::{PayloadError, Payloads},
     scan,
-    shared::Shared,
-    submit::Front,
+    shared::{Condition, Shared},
+    submit::{Flights, Front},
     tree::value,
 };
+
+/// How often a payload is followed to where it was moved. Twice is rare: it would have to move again within one read.
+const FOLLOWS_MAX: usize = 16;
 
 /// The embedded store. Clones share it; [`Store::shutdown`], or the last clone's end, closes it. The latter blocks while
 /// background work comes to its next stop; an async program shuts down first.
@@ -37,23 +42,50 @@ use crate::{
 /// let engine = LocalEngine::open(EngineOptions::new("./ossia-data"))?;
 /// # Ok::<(), ossia_engine::OpenError>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct LocalEngine(Arc<Inner>);
+
+impl fmt::Debug for LocalEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shards = self.0.shards.len();
+        f.debug_struct("LocalEngine").field("shards", &shards).finish_non_exhaustive()
+    }
+}
 
 #[derive(Debug)]
 struct Inner {
-    front: Front,
-    payloads: Arc<Payloads>,
+    /// Partitions are spread over them by number.
+    shards: Vec<Shard>,
+    condition: Arc<Condition>,
     blobs: BlobFolder,
     running: Mutex<Option<Running>>,
+}
+
+/// A part of the store that has a journal, an index and a commit thread of its own.
+#[derive(Debug)]
+struct Shard {
+    front: Front,
+    payloads: Arc<Payloads>,
 }
 
 /// What ends with the store.
 #[derive(Debug)]
 struct Running {
+    shards: Vec<Threads>,
+    _held: Lock,
+}
+
+#[derive(Debug)]
+struct Threads {
     commit: JoinHandle<()>,
     background: Vec<JoinHandle<()>>,
-    _held: Lock,
+}
+
+/// What all shards share.
+struct Common {
+    permits: Arc<Semaphore>,
+    reads: Arc<Semaphore>,
+    flights: Arc<Flights>,
 }
 
 impl LocalEngine {
@@ -73,58 +105,93 @@ impl LocalEngine {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_on(options: EngineOptions, disk: Arc<dyn Disk>) -> Result<Self, OpenError> {
-        let opened = open::open(options, Arc::clone(&disk))?;
-        let shared = opened.shared;
-        let folder = shared.options.data.clone();
-        let blobs = BlobFolder::open(Arc::clone(&shared), &folder)?;
-        let committer = Committer::new(
-            Arc::clone(&shared),
-            opened.journal,
-            opened.active,
-            opened.last,
-            opened.since_checkpoint_bytes,
-            opened.oldest,
-        );
-        // The commit thread last: once it runs, ending it takes a close.
-        let background = vec![
-            start(&shared, "ossia-flush", background::flusher)?,
-            start(&shared, "ossia-compact", background::compactor)?,
-            start(&shared, "ossia-segments", |shared| shared.spares.run())?,
-        ];
-        let commit = start(&shared, "ossia-commit", move |shared| {
-            let _ends = EndOfQueue(shared);
-            committer.run();
-        })?;
-        // The run before may have been stopped while compaction was behind: admission could then wait for it without end.
-        shared.chores.ask(|asked| asked.compact = true);
-        let running = Running { commit, background, _held: opened.held };
-        let journal = layout::shard(&folder).join("journal");
-        let front = Front {
-            permits: Arc::new(Semaphore::new(shared.options.queue_bytes_max)),
-            reads: Arc::new(Semaphore::new(shared.options.disk_reads_max)),
+        let folder = options.data.clone();
+        let common = Common {
+            permits: Arc::new(Semaphore::new(options.queue_bytes_max)),
+            reads: Arc::new(Semaphore::new(options.disk_reads_max)),
             flights: Arc::default(),
-            shared,
         };
-        Ok(Self(Arc::new(Inner {
-            front,
-            payloads: Arc::new(Payloads::new(disk, journal)),
-            blobs,
-            running: Mutex::new(Some(running)),
-        })))
+        let open::Opened { held, shards: opened } = open::open(options, disk)?;
+        let first = opened.first().map(|shard| Arc::clone(&shard.shared));
+        let Some(first) = first else {
+            return Err(OpenError::Setting { name: "shards", reason: "zero" });
+        };
+        let blobs = BlobFolder::open(Arc::clone(&first), &folder)?;
+        let (mut shards, mut running) = (Vec::new(), Vec::new());
+        for (number, opened) in opened.into_iter().enumerate() {
+            match Shard::start(opened, number, &common) {
+                Ok((shard, threads)) => {
+                    shards.push(shard);
+                    running.push(threads);
+                }
+                Err(error) => {
+                    let running = Running { shards: running, _held: held };
+                    end(&shards, &common.flights, running);
+                    return Err(error);
+                }
+            }
+        }
+        let running = Mutex::new(Some(Running { shards: running, _held: held }));
+        let condition = Arc::clone(&first.condition);
+        Ok(Self(Arc::new(Inner { shards, condition, blobs, running })))
     }
 
     /// How many past states of the index are kept for readers, and the bytes of the index that are in memory because of them
     /// and the present one. For tests and metrics.
     pub fn index_memory(&self) -> (usize, u64) {
-        self.0.front.shared.index.history()
+        let of = |shard: &Shard| shard.front.shared.index.history();
+        let sum = |(states, bytes), (more, other): (usize, u64)| (states + more, bytes + other);
+        self.0.shards.iter().map(of).fold((0, 0), sum)
     }
 
-    fn shared(&self) -> &Arc<Shared> {
-        &self.0.front.shared
+    fn shard(&self, partition: Partition) -> &Shard {
+        let count = self.0.shards.len();
+        let number = usize::try_from(partition.0 % count as u64).unwrap_or(0);
+        // An open store has a shard, and a rest is below what it is the rest of.
+        self.0.shards.get(number).unwrap_or_else(|| unreachable!("no shard {number} of {count}"))
     }
 
     fn readable(&self) -> Result<(), ReadError> {
-        if self.shared().condition.is_closed() { Err(ReadError::Closed) } else { Ok(()) }
+        if self.0.condition.is_closed() { Err(ReadError::Closed) } else { Ok(()) }
+    }
+}
+
+impl Shard {
+    fn start(
+        opened: OpenedShard,
+        number: usize,
+        common: &Common,
+    ) -> Result<(Self, Threads), OpenError> {
+        let OpenedShard { shared, folder, yard, values, journal, active, last, .. } = opened;
+        let since = opened.since_checkpoint_bytes;
+        let committer = Committer::new(Arc::clone(&shared), journal, active, last, since);
+        let evacuator = Evacuator::new(Arc::clone(&shared), yard, values);
+        let start = |what: &str, run: Box<dyn FnOnce(&Shared) + Send>| {
+            start(&shared, &format!("ossia-{what}-{number}"), run)
+        };
+        // The commit thread last: once it runs, ending it takes a close.
+        let background = vec![
+            start("flush", Box::new(background::flusher))?,
+            start("compact", Box::new(background::compactor))?,
+            start("segment", Box::new(|shared| shared.spares.run()))?,
+            start("empty", Box::new(move |_| evacuator.run()))?,
+        ];
+        let run = move |shared: &Shared| {
+            let _ends = EndOfQueue(shared);
+            committer.run();
+        };
+        let commit = start("commit", Box::new(run))?;
+        // The run before may have been stopped while compaction was behind: admission could then wait for it without end. And
+        // segments that it had given up may still stand.
+        shared.chores.ask(|asked| (asked.compact, asked.evacuate) = (true, true));
+        let payloads = Payloads::new(Arc::clone(&shared.disk), &folder, Arc::clone(&shared.span));
+        let front = Front {
+            permits: Arc::clone(&common.permits),
+            reads: Arc::clone(&common.reads),
+            flights: Arc::clone(&common.flights),
+            shared,
+        };
+        Ok((Self { front, payloads: Arc::new(payloads) }, Threads { commit, background }))
     }
 }
 
@@ -161,24 +228,41 @@ impl Drop for EndOfQueue<'_> {
 impl Inner {
     /// Ends the threads and gives the folder back. Blocks; safe to call twice.
     fn close(&self) {
-        let shared = &self.front.shared;
-        shared.condition.close();
-        shared.queue.close();
+        self.condition.close();
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(running) = running else { return };
-        // The commit thread first: it may still need a segment.
-        let mut clean = running.commit.join().is_ok();
-        shared.chores.ask(|asked| asked.stop = true);
-        shared.spares.stop();
-        for thread in running.background {
-            clean &= thread.join().is_ok();
+        if let Some((running, first)) = running.zip(self.shards.first()) {
+            end(&self.shards, &first.front.flights, running);
         }
-        if !clean {
-            tracing::error!("a thread of the store ended badly");
-        }
-        // No file may be touched once the folder is given back: see `Flights`.
-        self.front.flights.close();
-        shared.index.trim(u64::MAX);
+    }
+}
+
+fn end(shards: &[Shard], flights: &Flights, running: Running) {
+    let mut clean = true;
+    for shard in shards {
+        shard.front.shared.condition.close();
+        shard.front.shared.queue.close();
+    }
+    let Running { shards: threads, _held } = running;
+    // The commit threads first: they may still need a segment.
+    let mut background = Vec::new();
+    for of in threads {
+        clean &= of.commit.join().is_ok();
+        background.extend(of.background);
+    }
+    for shard in shards {
+        shard.front.shared.chores.ask(|asked| asked.stop = true);
+        shard.front.shared.spares.stop();
+    }
+    for thread in background {
+        clean &= thread.join().is_ok();
+    }
+    if !clean {
+        tracing::error!("a thread of the store ended badly");
+    }
+    // No file may be touched once the folder is given back: see `Flights`.
+    flights.close();
+    for shard in shards {
+        shard.front.shared.index.trim(u64::MAX);
     }
 }
 
@@ -190,18 +274,22 @@ impl Drop for Inner {
 
 impl Index for LocalEngine {
     fn partitions_per_bucket(&self) -> u16 {
-        1
+        u16::try_from(self.0.shards.len()).unwrap_or(u16::MAX)
     }
 
     fn submit(&self, transaction: Transaction) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(self.0.front.submit(transaction))
+        Box::pin(self.shard(transaction.partition).front.submit(transaction))
     }
 
-    fn settle(&self, _: Partition, token: Token) -> BoxFuture<'_, Result<Settled, StoreError>> {
+    fn settle(
+        &self,
+        partition: Partition,
+        token: Token,
+    ) -> BoxFuture<'_, Result<Settled, StoreError>> {
         Box::pin(async move {
             // Whether the last group reached the medium is only known once the store has been opened anew.
-            self.shared().condition.check()?;
-            self.shared().tokens.settle(token)
+            self.0.condition.check()?;
+            self.shard(partition).front.shared.tokens.settle(token)
         })
     }
 
@@ -212,8 +300,9 @@ impl Index for LocalEngine {
     ) -> BoxFuture<'_, Result<Option<Record>, ReadError>> {
         Box::pin(async move {
             self.readable()?;
-            let snapshot = Arc::new(self.shared().snapshots.open());
-            let mut records = self.0.front.read(&snapshot, partition, &[key]).await?;
+            let front = &self.shard(partition).front;
+            let snapshot = Arc::new(front.shared.snapshots.open());
+            let mut records = front.read(&snapshot, partition, &[key]).await?;
             Ok(records.pop().flatten())
         })
     }
@@ -221,9 +310,9 @@ impl Index for LocalEngine {
     fn scan(&self, partition: Partition, scan: Scan) -> BoxFuture<'_, Result<Page, ReadError>> {
         Box::pin(async move {
             self.readable()?;
-            let snapshot = self.shared().snapshots.open();
-            self.0
-                .front
+            let front = &self.shard(partition).front;
+            let snapshot = front.shared.snapshots.open();
+            front
                 .at_disk(move |shared| scan::page(&shared.index, partition.0, &scan, snapshot.seq))
                 .await
         })
@@ -236,34 +325,52 @@ impl Index for LocalEngine {
     ) -> BoxFuture<'_, Result<Vec<Bytes>, ReadError>> {
         Box::pin(async move {
             self.readable()?;
-            let places: Option<Vec<Place>> =
-                wanted.iter().map(|(_, payload)| Place::of_ref(*payload)).collect();
-            let places = places.ok_or(ReadError::Gone)?;
-            let payloads = Arc::clone(&self.0.payloads);
-            let read = move |shared: &Shared| match payloads.read(&places) {
-                Err(PayloadError::NoFile(missing)) => {
-                    let lost = wanted.iter().zip(&places).filter(|(_, at)| at.number == missing);
-                    for ((key, payload), _) in lost {
-                        stands(shared, &value::key(partition.0, key), *payload)?;
-                    }
-                    Err(ReadError::Damaged(format!("journal segment {missing:016x} is missing")))
-                }
-                Err(PayloadError::Read(error)) => Err(error),
-                Ok(told) => Ok(told),
-            };
-            self.0.front.at_disk(read).await
+            let shard = self.shard(partition);
+            let payloads = Arc::clone(&shard.payloads);
+            let read = move |shared: &Shared| read_payloads(shared, &payloads, partition, &wanted);
+            shard.front.at_disk(read).await
         })
     }
 }
 
-/// Refuses when the record does not have this payload any more, whose bytes may be gone with it.
-fn stands(shared: &Shared, key: &[u8], payload: PayloadRef) -> Result<(), ReadError> {
-    let snapshot = shared.snapshots.open();
-    match shared.index.get(key, snapshot.seq)?.map(|found| value::decode(&found)) {
-        Some(None) => Err(ReadError::Damaged("a record of the index is not of its form".into())),
-        Some(Some(record)) if record.payload == Some(payload) => Ok(()),
-        Some(Some(_)) | None => Err(ReadError::Gone),
+/// The payloads of records, which may have been moved since the records were read.
+fn read_payloads(
+    shared: &Shared,
+    payloads: &Payloads,
+    partition: Partition,
+    wanted: &[(Bytes, PayloadRef)],
+) -> Result<Vec<Bytes>, ReadError> {
+    let places = wanted.iter().map(|(_, payload)| Place::of_ref(*payload));
+    let mut places = places.collect::<Option<Vec<_>>>().ok_or(ReadError::Gone)?;
+    for _ in 0..FOLLOWS_MAX {
+        let missing = match payloads.read(&places) {
+            Ok(told) => return Ok(told),
+            Err(PayloadError::Read(error)) => return Err(error),
+            Err(PayloadError::GivenUp) => None,
+            Err(PayloadError::NoFile(home, number)) => Some((home, number)),
+        };
+        for ((key, _), place) in wanted.iter().zip(&mut places) {
+            let lost = missing == Some((place.home, place.number));
+            if lost || payloads.is_given_up(place) {
+                let now = follow(shared, &value::key(partition.0, key), place)?;
+                if lost && now == *place {
+                    let name = payloads.path(place.home, place.number);
+                    return Err(ReadError::Damaged(format!("{} is missing", name.display())));
+                }
+                *place = now;
+            }
+        }
     }
+    Err(ReadError::Gone)
+}
+
+/// Where a payload stands now, if the record under its key still has it: what has been moved keeps its length and its checksum.
+fn follow(shared: &Shared, key: &[u8], was: &Place) -> Result<Place, ReadError> {
+    let snapshot = shared.snapshots.open();
+    let Some(found) = shared.index.get(key, snapshot.seq)? else { return Err(ReadError::Gone) };
+    let damaged = || ReadError::Damaged("a record of the index is not of its form".into());
+    let now = value::place(&found).ok_or_else(damaged)?;
+    now.filter(|now| (now.length, now.check) == (was.length, was.check)).ok_or(ReadError::Gone)
 }
 
 impl Blobs for LocalEngine {
@@ -298,16 +405,16 @@ impl Blobs for LocalEngine {
 
 impl Store for LocalEngine {
     fn health(&self) -> Health {
-        self.shared().condition.health()
+        self.0.condition.health()
     }
 
     fn shutdown(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
             // New calls are refused from now on, whether or not the thread below gets its turn at once.
-            self.shared().condition.close();
+            self.0.condition.close();
             let inner = Arc::clone(&self.0);
             let closed = tokio::task::spawn_blocking(move || inner.close()).await;
-            let poisoned = self.shared().condition.poisoned();
+            let poisoned = self.0.condition.poisoned();
             match (closed, poisoned) {
                 (Ok(()), None) => Ok(()),
                 (Ok(()), Some(what)) => Err(Rejection::Poisoned(what.into()).into()),
@@ -350,11 +457,13 @@ mod tests {
 
     #[tokio::test]
     async fn admission_stops_at_16_runs_and_at_3_sealed_memtables_until_there_are_fewer() {
-        let behind =
-            [Pressure { runs: RUNS_STOP, sealed: 0 }, Pressure { runs: 0, sealed: SEALED_STOP }];
+        let behind = [
+            Pressure { runs: RUNS_STOP, ..Pressure::default() },
+            Pressure { sealed: SEALED_STOP, ..Pressure::default() },
+        ];
         for pressure in behind {
             let (_folder, engine) = engine(60_000);
-            engine.shared().pressure.send_replace(pressure);
+            engine.0.shards[0].front.shared.pressure.send_replace(pressure);
             let waiting = {
                 let engine = engine.clone();
                 tokio::spawn(async move { put(&engine).await })
@@ -364,7 +473,11 @@ mod tests {
             }
             assert!(!waiting.is_finished(), "{pressure:?}");
             assert_eq!(engine.get(Partition(1), Bytes::from_static(b"k")).await, Ok(None));
-            engine.shared().pressure.send_replace(Pressure { runs: 7, sealed: 2 });
+            engine.0.shards[0].front.shared.pressure.send_replace(Pressure {
+                runs: 7,
+                sealed: 2,
+                journal_full: false,
+            });
             assert_eq!(waiting.await.unwrap(), Ok(()));
         }
     }
@@ -373,11 +486,16 @@ mod tests {
     async fn who_waits_too_long_is_told_that_the_store_is_busy() {
         let (_folder, engine) = engine(20);
         let busy = Err(StoreError::Rejected(Rejection::Busy));
-        engine.shared().pressure.send_replace(Pressure { runs: RUNS_STOP, sealed: 0 });
+        engine.0.shards[0]
+            .front
+            .shared
+            .pressure
+            .send_replace(Pressure { runs: RUNS_STOP, ..Pressure::default() });
         assert_eq!(put(&engine).await, busy);
-        engine.shared().pressure.send_replace(Pressure::default());
-        let all = u32::try_from(engine.shared().options.queue_bytes_max).unwrap();
-        let held = Arc::clone(&engine.0.front.permits).acquire_many_owned(all).await.unwrap();
+        engine.0.shards[0].front.shared.pressure.send_replace(Pressure::default());
+        let all = u32::try_from(engine.0.shards[0].front.shared.options.queue_bytes_max).unwrap();
+        let held =
+            Arc::clone(&engine.0.shards[0].front.permits).acquire_many_owned(all).await.unwrap();
         assert_eq!(put(&engine).await, busy);
         drop(held);
         assert_eq!(put(&engine).await, Ok(()));
@@ -387,16 +505,16 @@ mod tests {
     async fn a_store_that_was_stopped_while_compaction_was_behind_takes_writes_again() {
         let (folder, engine) = engine(20_000);
         put(&engine).await.unwrap();
-        let options = engine.shared().options.clone();
+        let options = engine.0.shards[0].front.shared.options.clone();
         engine.shutdown().await.unwrap();
         drop(engine);
         let opened = open::open(options.clone(), Arc::new(RealDisk)).unwrap();
-        let index = &opened.shared.index;
+        let index = &opened.shards[0].shared.index;
         for _ in 0..RUNS_STOP {
             let (active, seq) = (index.active(), index.next_seq());
             let change = crate::tree::Insert::Put(b"v", None);
             crate::tree::insert(&active, &mut Vec::new(), 1, b"k", &change, seq);
-            index.rotate(&active, opened.last.unwrap(), opened.oldest).unwrap();
+            index.rotate(&active, opened.shards[0].last.unwrap(), 1).unwrap();
             index.flush(index.seq_bound()).unwrap();
         }
         assert!(index.runs() >= RUNS_STOP);
@@ -409,7 +527,11 @@ mod tests {
     #[tokio::test]
     async fn admission_slows_from_8_runs_on() {
         let (_folder, engine) = engine(60_000);
-        engine.shared().pressure.send_replace(Pressure { runs: 15, sealed: 0 });
+        engine.0.shards[0]
+            .front
+            .shared
+            .pressure
+            .send_replace(Pressure { runs: 15, ..Pressure::default() });
         let began = std::time::Instant::now();
         put(&engine).await.unwrap();
         assert!(began.elapsed() >= Duration::from_millis(8));
@@ -418,7 +540,11 @@ mod tests {
     #[tokio::test]
     async fn who_waits_for_a_store_that_is_poisoned_learns_it_at_once() {
         let (_folder, engine) = engine(600_000);
-        engine.shared().pressure.send_replace(Pressure { runs: RUNS_STOP, sealed: 0 });
+        engine.0.shards[0]
+            .front
+            .shared
+            .pressure
+            .send_replace(Pressure { runs: RUNS_STOP, ..Pressure::default() });
         let waiting = {
             let engine = engine.clone();
             tokio::spawn(async move { put(&engine).await })
@@ -426,7 +552,7 @@ mod tests {
         for _ in 0..20 {
             tokio::task::yield_now().await;
         }
-        engine.shared().poison("on purpose".into());
+        engine.0.shards[0].front.shared.poison("on purpose".into());
         let told = waiting.await.unwrap();
         assert!(matches!(told, Err(StoreError::Rejected(Rejection::Poisoned(_)))), "{told:?}");
     }

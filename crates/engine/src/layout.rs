@@ -4,13 +4,14 @@
 //! LOCK                 held by flock while a process has the store open; holds that process's number
 //! LAYOUT               text, written last when a store is made, never changed within a format:
 //!                        ossia-store
-//!                        format 1
+//!                        format 2
 //!                        store <32 hex digits>
-//!                        shards 1
+//!                        shards <1 to 64>
 //!                        check <8 hex digits: crc32c of the lines above>
-//! shard-0/journal/     segments
+//! shard-0/journal/     segments; shard-1 and so on likewise
 //! shard-0/index/       lsm-tree's files
 //! shard-0/copies/      copies of the index's `current` and manifest
+//! shard-0/values/      files of the value log
 //! blobs/<2 hex>/       blobs that the index names
 //! staging/             blobs on their way
 //! ```
@@ -30,11 +31,14 @@ use crate::{
         recover,
         segment::{START_SEGMENT_BYTES, Yard},
     },
+    options::SHARDS_MAX,
     tree::Index,
 };
 
-/// The format that this version writes, and the newest that it reads.
-pub(crate) const FORMAT: u32 = 1;
+/// The format that this version writes, and the newest that it reads. Format 1 knew neither a value log nor more than one shard;
+/// opening a store of it makes it one of format 2.
+pub(crate) const FORMAT: u32 = 2;
+const FORMAT_OLDEST: u32 = 1;
 const LAYOUT: &str = "LAYOUT";
 const LAYOUT_BYTES_MAX: u64 = 4_096;
 const LOCK: &str = "LOCK";
@@ -53,12 +57,19 @@ pub(crate) fn hold(folder: &Path) -> Result<Lock, OpenError> {
 /// What `LAYOUT` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Layout {
+    pub(crate) format: u32,
     pub(crate) store: [u8; 16],
+    pub(crate) shards: usize,
 }
 
-/// The one shard of this format's stores.
-pub(crate) fn shard(folder: &Path) -> PathBuf {
-    folder.join("shard-0")
+/// The folder of a shard.
+pub(crate) fn shard(folder: &Path, number: usize) -> PathBuf {
+    folder.join(format!("shard-{number}"))
+}
+
+/// Where a shard's value log is.
+pub(crate) fn values(shard: &Path) -> PathBuf {
+    shard.join("values")
 }
 
 /// Where a shard's segments are.
@@ -70,19 +81,38 @@ pub(crate) fn yard(disk: &Arc<dyn Disk>, shard: &Path, layout: Layout) -> Yard {
 pub(crate) fn open_or_make(
     disk: &Arc<dyn Disk>,
     folder: &Path,
+    shards: usize,
     segment_bytes: u64,
 ) -> Result<Layout, OpenError> {
     let path = folder.join(LAYOUT);
     match read_whole(disk.as_ref(), &path, LAYOUT_BYTES_MAX) {
         Ok(bytes) => decode(folder, &path, &bytes),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => make(disk, folder, segment_bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make(disk, folder, shards, segment_bytes)
+        }
         Err(error) => Err(OpenError::Io { path, error }),
     }
 }
 
+/// Makes a store of an older format one of this, durably; what the older format has means the same in this one.
+pub(crate) fn upgrade(
+    disk: &Arc<dyn Disk>,
+    folder: &Path,
+    layout: Layout,
+) -> Result<(), OpenError> {
+    if layout.format == FORMAT {
+        return Ok(());
+    }
+    let path = folder.join(LAYOUT);
+    let now = Layout { format: FORMAT, ..layout };
+    tracing::info!(from = layout.format, to = FORMAT, "the data folder gets a newer format");
+    write_whole(disk.as_ref(), &path, encode(now).as_bytes()).map_err(OpenError::io(&path))
+}
+
 fn encode(layout: Layout) -> String {
-    let store = u128::from_be_bytes(layout.store);
-    let text = format!("ossia-store\nformat {FORMAT}\nstore {store:032x}\nshards 1\n");
+    let Layout { format, store, shards } = layout;
+    let store = u128::from_be_bytes(store);
+    let text = format!("ossia-store\nformat {format}\nstore {store:032x}\nshards {shards}\n");
     let check = crc32c::crc32c(text.as_bytes());
     format!("{text}check {check:08x}\n")
 }
@@ -106,30 +136,45 @@ fn decode(folder: &Path, path: &Path, bytes: &[u8]) -> Result<Layout, OpenError>
         return Err(damaged("it is not of an Ossia store"));
     }
     let format = lines.next().and_then(|line| line.strip_prefix("format ")?.parse().ok());
-    match format {
-        Some(FORMAT) => {}
+    let format = match format {
+        Some(format @ FORMAT_OLDEST..=FORMAT) => format,
         Some(found) if found > FORMAT => {
             let folder = folder.into();
             return Err(OpenError::NewerFormat { folder, found, supported: FORMAT });
         }
         _ => return Err(damaged("it names no known format")),
-    }
+    };
     let store = lines.next().and_then(|line| {
         let digits = line.strip_prefix("store ")?;
         u128::from_str_radix(digits, 16).ok()
     });
     let store = store.ok_or_else(|| damaged("it names no store"))?.to_be_bytes();
-    if lines.next() != Some("shards 1") || lines.next().is_some() {
-        return Err(damaged("it has lines that its format does not have"));
+    let shards = lines.next().and_then(|line| line.strip_prefix("shards ")?.parse().ok());
+    let shards_max = if format == FORMAT_OLDEST { 1 } else { SHARDS_MAX };
+    let shards = shards.filter(|shards| (1..=shards_max).contains(shards));
+    match shards {
+        Some(shards) if lines.next().is_none() => Ok(Layout { format, store, shards }),
+        _ => Err(damaged("it has lines that its format does not have")),
     }
-    Ok(Layout { store })
 }
 
 /// Makes a store. Each step may be the last before a crash: without `LAYOUT` nothing was ever stored, and all is made anew.
-fn make(disk: &Arc<dyn Disk>, folder: &Path, segment_bytes: u64) -> Result<Layout, OpenError> {
-    let shard = shard(folder);
-    if disk.exists(&shard).map_err(OpenError::io(&shard))? {
-        refuse_a_store_without_layout(disk, folder, &shard)?;
+fn make(
+    disk: &Arc<dyn Disk>,
+    folder: &Path,
+    shards: usize,
+    segment_bytes: u64,
+) -> Result<Layout, OpenError> {
+    // All are looked at before the first is touched.
+    let mut old = Vec::new();
+    for number in 0..SHARDS_MAX {
+        let shard = shard(folder, number);
+        if disk.exists(&shard).map_err(OpenError::io(&shard))? {
+            refuse_a_store_without_layout(disk, folder, &shard)?;
+            old.push(shard);
+        }
+    }
+    for shard in old {
         disk.remove_folder(&shard).map_err(OpenError::io(&shard))?;
     }
     let mut store = [0; 16];
@@ -137,14 +182,17 @@ fn make(disk: &Arc<dyn Disk>, folder: &Path, segment_bytes: u64) -> Result<Layou
         path: folder.into(),
         error: io::Error::other(format!("no random bytes: {error}")),
     })?;
-    let layout = Layout { store };
-    let yard = yard(disk, &shard, layout);
-    disk.make_folder(&yard.folder).map_err(OpenError::io(&yard.folder))?;
-    yard.prepare(1, segment_bytes.min(START_SEGMENT_BYTES)).map_err(OpenError::io(&yard.folder))?;
-    Index::create(disk, &shard)?;
-    for made in [&shard, folder] {
-        disk.sync_folder(made).map_err(OpenError::io(made))?;
+    let layout = Layout { format: FORMAT, store, shards };
+    for number in 0..shards {
+        let shard = shard(folder, number);
+        let yard = yard(disk, &shard, layout);
+        disk.make_folder(&yard.folder).map_err(OpenError::io(&yard.folder))?;
+        let bytes = segment_bytes.min(START_SEGMENT_BYTES);
+        yard.prepare(1, bytes).map_err(OpenError::io(&yard.folder))?;
+        Index::create(disk, &shard)?;
+        disk.sync_folder(&shard).map_err(OpenError::io(&shard))?;
     }
+    disk.sync_folder(folder).map_err(OpenError::io(folder))?;
     sync_names_above(disk, folder)?;
     let path = folder.join(LAYOUT);
     write_whole(disk.as_ref(), &path, encode(layout).as_bytes()).map_err(OpenError::io(&path))?;
@@ -213,7 +261,7 @@ fn refuse_a_store_without_layout(
 mod tests {
     use super::*;
 
-    const LAYOUT: Layout = Layout { store: [0xab; 16] };
+    const LAYOUT: Layout = Layout { format: FORMAT, store: [0xab; 16], shards: 3 };
 
     fn told(text: &str) -> Result<Layout, OpenError> {
         decode(Path::new("data"), Path::new("data/LAYOUT"), text.as_bytes())
@@ -226,10 +274,19 @@ mod tests {
 
     #[test]
     fn a_newer_format_is_named_and_not_called_damage() {
-        let text = encode(LAYOUT).replace("format 1", "format 2");
+        let text = encode(Layout { format: 3, ..LAYOUT });
         let (body, _) = text.split_once("check").unwrap();
         let text = format!("{body}check {:08x}\n", crc32c::crc32c(body.as_bytes()));
-        assert!(matches!(told(&text), Err(OpenError::NewerFormat { found: 2, supported: 1, .. })));
+        assert!(matches!(told(&text), Err(OpenError::NewerFormat { found: 3, supported: 2, .. })));
+    }
+
+    #[test]
+    fn the_first_format_is_still_read_and_had_one_shard() {
+        let old = Layout { format: 1, shards: 1, ..LAYOUT };
+        assert_eq!(told(&encode(old)).unwrap(), old);
+        assert!(told(&encode(Layout { shards: 2, ..old })).is_err());
+        assert!(told(&encode(Layout { shards: 0, ..LAYOUT })).is_err());
+        assert!(told(&encode(Layout { shards: 65, ..LAYOUT })).is_err());
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! - `journal`: segment files, frames, recovery. What Ossia promises stands or falls here.
 //! - `commit`: the one thread that owns order.
 //! - `tree`: the `lsm-tree` crate, and what it takes to use it safely.
+//! - `evacuate`, `span`, `values`: which segments are in use, and how they come to be used again.
 //! - `blobs`: immutable files beside the journal.
 //! - `disk`: every file access of this crate (the tree has its own), so that faults can be put in.
 //!
@@ -19,6 +20,7 @@ mod commit;
 pub mod disk;
 mod engine;
 mod error;
+mod evacuate;
 mod journal;
 mod layout;
 mod open;
@@ -28,8 +30,10 @@ mod payloads;
 mod queue;
 mod scan;
 mod shared;
+mod span;
 mod submit;
 mod tree;
+mod values;
 
 pub use engine::LocalEngine;
 pub use error::OpenError;

@@ -1,35 +1,49 @@
 //! Opening a store: verify, walk, sync, replay, and only then serve.
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use lsm_tree::Memtable;
 use tokio::sync::watch;
 
 use crate::{
     EngineOptions, OpenError,
-    disk::{Disk, Lock},
+    commit::names_an_older_segment,
+    disk::{Access, Disk, Lock},
     journal::{
         Journal, Written,
-        frame::FrameKind,
+        frame::{BLOCK_BYTES, FrameKind},
         record::{self, Beside, Home, Place},
         recover::{self, Located, Walk},
-        segment,
+        segment::{self, Yard},
     },
-    layout,
+    layout::{self, Layout},
     queue::Queue,
     shared::{Chores, Condition, Pressure, Shared, Tokens},
-    tree::{self, Index, Insert},
+    span::Span,
+    tree::{self, Index, Insert, value},
+    values::{self, ValueLog},
 };
 
 /// What [`open`] makes.
 pub(crate) struct Opened {
-    pub(crate) shared: Arc<Shared>,
     pub(crate) held: Lock,
+    pub(crate) shards: Vec<OpenedShard>,
+}
+
+/// A part of the store that has a journal and an index of its own.
+pub(crate) struct OpenedShard {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) folder: PathBuf,
+    pub(crate) yard: Yard,
+    pub(crate) values: ValueLog,
     pub(crate) journal: Journal,
     pub(crate) active: Arc<Memtable>,
     pub(crate) last: Option<Written>,
     pub(crate) since_checkpoint_bytes: u64,
-    pub(crate) oldest: u64,
 }
 
 /// Opens the folder. Nothing runs yet.
@@ -38,20 +52,67 @@ pub(crate) fn open(options: EngineOptions, disk: Arc<dyn Disk>) -> Result<Opened
     let folder = options.data.clone();
     disk.make_folder(&folder).map_err(OpenError::io(&folder))?;
     let held = layout::hold(&folder)?;
-    let layout = layout::open_or_make(&disk, &folder, options.segment_bytes)?;
-    let shard = layout::shard(&folder);
-    let yard = layout::yard(&disk, &shard, layout);
-    let (index, from) = Index::open(&disk, &shard, options.cache_bytes)?;
+    let wanted = options.shards_of_new_store();
+    let layout =
+        layout::open_or_make(&disk, &folder, wanted, options.of_shard(wanted).segment_bytes)?;
+    let condition = Condition::new(Arc::clone(&disk), folder.clone(), options.reserve_bytes);
+    let condition = Arc::new(condition);
+    if options.shards != 0 && options.shards != layout.shards {
+        let (there, asked) = (layout.shards, options.shards);
+        tracing::info!(there, asked, "the store keeps the number of shards that it was made with");
+    }
+    let options = options.of_shard(layout.shards);
+    let mut read = Vec::with_capacity(layout.shards);
+    // All are verified before the first is written to.
+    for number in 0..layout.shards {
+        read.push(read_shard(&options, &disk, &layout::shard(&folder, number), layout)?);
+    }
+    layout::upgrade(&disk, &folder, layout)?;
+    let shards = read
+        .into_iter()
+        .map(|shard| shard.start(&options, &disk, &condition, layout))
+        .collect::<Result<Vec<_>, OpenError>>()?;
+    Ok(Opened { held, shards })
+}
+
+/// A shard whose journal has been replayed.
+struct ReadShard {
+    folder: PathBuf,
+    yard: Yard,
+    index: Index,
+    walk: Walk,
+    tokens: Tokens,
+    active: Arc<Memtable>,
+    last: Option<Written>,
+    since_checkpoint_bytes: u64,
+    oldest: u64,
+}
+
+fn read_shard(
+    options: &EngineOptions,
+    disk: &Arc<dyn Disk>,
+    folder: &Path,
+    layout: Layout,
+) -> Result<ReadShard, OpenError> {
+    let yard = layout::yard(disk, folder, layout);
+    let (index, from) = Index::open(disk, folder, options.cache_bytes)?;
     let walk = recover::walk(&yard, recover::segments(&yard)?, from)?;
     recover::make_durable(&walk, &yard)?;
     let tokens = Tokens::default();
+    let stood_on = |from: recover::Standing| Written {
+        segment: from.segment,
+        offset: from.offset,
+        number: from.number,
+        check: from.check,
+        bytes: 0,
+    };
     let mut replay = Replay {
         index: &index,
-        options: &options,
+        options,
         tokens: &tokens,
         journal: yard.folder.clone(),
         active: index.active(),
-        last: None,
+        last: from.map(stood_on),
         since_checkpoint_bytes: 0,
         oldest: from.map_or(1, |from| from.oldest),
     };
@@ -60,24 +121,114 @@ pub(crate) fn open(options: EngineOptions, disk: Arc<dyn Disk>) -> Result<Opened
     }
     let Replay { active, last, since_checkpoint_bytes, oldest, .. } = replay;
     tokens.durable(index.seq_bound());
-    let (journal, spares) = Journal::resume(&yard, options.segment_bytes, &walk)?;
-    let snapshots = Arc::new(index.snapshots());
-    let (pressure, _) = watch::channel(Pressure::default());
-    let condition = Condition::new(Arc::clone(&disk), folder, options.reserve_bytes);
-    let shared = Arc::new(Shared {
-        options,
-        disk,
+    let folder = folder.to_owned();
+    Ok(ReadShard {
+        folder,
+        yard,
         index,
-        snapshots,
-        queue: Queue::default(),
-        spares,
-        condition,
+        walk,
         tokens,
-        pressure,
-        chores: Chores::default(),
-    });
-    shared.measure_pressure();
-    Ok(Opened { shared, held, journal, active, last, since_checkpoint_bytes, oldest })
+        active,
+        last,
+        since_checkpoint_bytes,
+        oldest,
+    })
+}
+
+impl ReadShard {
+    fn start(
+        self,
+        options: &EngineOptions,
+        disk: &Arc<dyn Disk>,
+        condition: &Arc<Condition>,
+        layout: Layout,
+    ) -> Result<OpenedShard, OpenError> {
+        let Self { folder, yard, index, walk, tokens, active, last, .. } = self;
+        let values = self::values(&index, options, disk, &folder, layout)?;
+        let segments_max = options.journal_bytes / options.segment_bytes;
+        let spares_max = usize::try_from(segments_max / 4).unwrap_or(usize::MAX);
+        let (journal, spares) = Journal::resume(&yard, options.segment_bytes, spares_max, &walk)?;
+        let snapshots = Arc::new(index.snapshots());
+        let (pressure, _) = watch::channel(Pressure::default());
+        let first = walk.segments.first().map_or(1, |segment| segment.number);
+        let span = Span::new(first, self.oldest, journal.segment(), segments_max);
+        let shared = Arc::new(Shared {
+            options: options.clone(),
+            disk: Arc::clone(disk),
+            index,
+            snapshots,
+            queue: Queue::default(),
+            spares,
+            condition: Arc::clone(condition),
+            tokens,
+            pressure,
+            chores: Chores::default(),
+            span: Arc::new(span),
+            values_let_go: AtomicU64::new(0),
+        });
+        shared.measure_pressure();
+        let since_checkpoint_bytes = self.since_checkpoint_bytes;
+        Ok(OpenedShard {
+            shared,
+            folder,
+            yard,
+            values,
+            journal,
+            active,
+            last,
+            since_checkpoint_bytes,
+        })
+    }
+}
+
+/// The value log: removes files that no record names, and refuses to start without one that is named.
+fn values(
+    index: &Index,
+    options: &EngineOptions,
+    disk: &Arc<dyn Disk>,
+    shard: &Path,
+    layout: Layout,
+) -> Result<ValueLog, OpenError> {
+    let folder = layout::values(shard);
+    disk.make_folder(&folder).map_err(OpenError::io(&folder))?;
+    disk.sync_folder(shard).map_err(OpenError::io(shard))?;
+    let mut named = BTreeSet::new();
+    let (from, to) = (value::own_key(b"v"), value::own_key(b"w"));
+    for item in index.range(&from, &to, index.seq_bound()) {
+        let (key, _) = item.map_err(|failed| failed.at_open(&shard.join("index")))?;
+        named.extend(value::values_number(&key));
+    }
+    let mut files = BTreeMap::new();
+    for name in disk.list(&folder).map_err(OpenError::io(&folder))? {
+        let Some(number) = values::number_of(&name) else { continue };
+        let path = folder.join(&name);
+        if !named.contains(&number) {
+            disk.remove(&path).map_err(OpenError::io(&path))?;
+            continue;
+        }
+        let file = disk.open(&path, Access::Read).map_err(OpenError::io(&path))?;
+        let mut header = vec![0; BLOCK_BYTES as usize];
+        let read = file.read_at(&mut header, 0).map_err(OpenError::io(&path))?;
+        header.truncate(read);
+        if !values::is_header(&header, layout.store, number) {
+            return Err(OpenError::Damaged {
+                file: path,
+                offset: 0,
+                what: "its header is not that of this file of this store".into(),
+                advice: recover::ADVICE.into(),
+            });
+        }
+        files.insert(number, file.length().map_err(OpenError::io(&path))?);
+    }
+    if let Some(missing) = named.iter().find(|number| !files.contains_key(number)) {
+        return Err(OpenError::Damaged {
+            file: values::path(&folder, *missing),
+            offset: 0,
+            what: "it is missing, and the index names it".into(),
+            advice: recover::ADVICE.into(),
+        });
+    }
+    Ok(ValueLog::new(Arc::clone(disk), folder, layout.store, options.segment_bytes, files))
 }
 
 struct Replay<'a> {
@@ -127,10 +278,15 @@ impl Replay<'_> {
         let payloads_at = offset + crate::journal::frame::HEAD_BYTES as u64;
         // Within a group the last change of a key counts; all have one sequence number.
         let mut newest = HashMap::new();
+        let mut own = HashMap::new();
         for transaction in transactions {
             self.tokens.enter(transaction.token, group);
             for change in &transaction.changes {
-                newest.insert((transaction.partition, change.key), change.put);
+                if change.own {
+                    own.insert(change.key.to_vec(), change.put.map(|(value, _)| value.to_vec()));
+                } else {
+                    newest.insert((transaction.partition, change.key), change.put);
+                }
             }
         }
         let mut scratch = Vec::new();
@@ -138,7 +294,13 @@ impl Replay<'_> {
             let insert = match put {
                 None => Insert::Delete,
                 Some((value, Beside::Nothing)) => Insert::Put(value, None),
-                Some((value, Beside::Placed(place))) => Insert::Put(value, Some(place)),
+                Some((value, Beside::Placed(place))) => {
+                    if names_an_older_segment(&place, segment) {
+                        let note = value::reference(place.number, partition, key);
+                        own.insert(note, Some(vec![1]));
+                    }
+                    Insert::Put(value, Some(place))
+                }
                 Some((value, Beside::New { at, length, check })) => {
                     let offset = payloads_at + u64::from(at);
                     let home = Home::Segment;
@@ -147,6 +309,9 @@ impl Replay<'_> {
                 }
             };
             tree::insert(&self.active, &mut scratch, partition, key, &insert, group);
+        }
+        for (name, change) in own {
+            tree::insert_own(&self.active, &name, change.as_deref(), group);
         }
     }
 
@@ -161,10 +326,7 @@ impl Replay<'_> {
         self.index.rotate(&self.active, last, self.oldest);
         self.active = self.index.active();
         self.since_checkpoint_bytes = 0;
-        let failed = |failed: tree::TreeFailed| OpenError::Io {
-            path: self.journal.clone(),
-            error: std::io::Error::other(format!("flushing the index failed: {failed}")),
-        };
+        let failed = |failed: tree::TreeFailed| failed.at_open(&self.journal);
         // No reader is there yet, so everything older may go.
         let watermark = self.index.seq_bound();
         self.index.flush(watermark).map_err(failed)?;

@@ -10,6 +10,10 @@ use crate::OpenError;
 pub(crate) const TRANSACTION_BYTES_MAX: usize =
     PAYLOAD_BYTES_MAX + RECORD_BYTES_MAX + 1_024 * (KEY_BYTES_MAX + 64);
 
+/// The shortest segment.
+const SEGMENT_BYTES_MIN: u64 = 16 << 10;
+/// A shard's journal has room for at least so many.
+const SEGMENTS_MIN: u64 = 8;
 /// The most shards of a store.
 pub(crate) const SHARDS_MAX: usize = 64;
 
@@ -72,13 +76,40 @@ impl EngineOptions {
         }
     }
 
+    /// How many shards a store gets that is made now.
+    pub(crate) fn shards_of_new_store(&self) -> usize {
+        const AUTOMATIC_MAX: usize = 8;
+        match self.shards {
+            0 => {
+                let processors = std::thread::available_parallelism().map_or(1, usize::from);
+                (processors / 2).clamp(1, AUTOMATIC_MAX)
+            }
+            wanted => wanted,
+        }
+    }
+
+    /// What of this one shard among so many may use.
+    pub(crate) fn of_shard(&self, shards: usize) -> Self {
+        let shards = shards.max(1) as u64;
+        let journal_bytes = self.journal_bytes / shards;
+        let segment_bytes = (journal_bytes / SEGMENTS_MIN / 4_096 * 4_096).max(SEGMENT_BYTES_MIN);
+        Self {
+            journal_bytes: journal_bytes.max(SEGMENT_BYTES_MIN * SEGMENTS_MIN),
+            segment_bytes: self.segment_bytes.min(segment_bytes),
+            memtable_bytes: (self.memtable_bytes / shards).max(1),
+            checkpoint_bytes: (self.checkpoint_bytes / shards).max(1),
+            cache_bytes: self.cache_bytes / shards,
+            ..self.clone()
+        }
+    }
+
     /// Checks the ranges.
     ///
     /// # Errors
     /// [`OpenError::Setting`] names the field.
     pub fn check(&self) -> Result<(), OpenError> {
         let refuse = |name, reason| Err(OpenError::Setting { name, reason });
-        if !self.segment_bytes.is_multiple_of(4_096) || self.segment_bytes < 16 << 10 {
+        if !self.segment_bytes.is_multiple_of(4_096) || self.segment_bytes < SEGMENT_BYTES_MIN {
             return refuse("segment_bytes", "not a multiple of 4,096, or below 16 KiB");
         }
         if self.segment_bytes > 1 << 31 {

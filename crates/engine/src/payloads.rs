@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -12,7 +12,12 @@ use ossia_store::ReadError;
 
 use crate::{
     disk::{Access, Disk, DiskFile},
-    journal::{record::Place, segment},
+    journal::{
+        record::{Home, Place},
+        segment,
+    },
+    span::Span,
+    values,
 };
 
 /// Open files that are kept.
@@ -25,8 +30,10 @@ const RUN_BYTES_MAX: u64 = 1 << 20;
 /// Why payloads could not be read.
 #[derive(Debug)]
 pub(crate) enum PayloadError {
-    /// The segment of this number is not there: given up with all its payloads, or lost.
-    NoFile(u64),
+    /// This file is not there: given up with all its payloads, or lost.
+    NoFile(Home, u64),
+    /// A segment was given up meanwhile: the record names another place now, or nothing.
+    GivenUp,
     Read(ReadError),
 }
 
@@ -41,32 +48,54 @@ impl From<ReadError> for PayloadError {
 pub(crate) struct Payloads {
     disk: Arc<dyn Disk>,
     journal: PathBuf,
+    values: PathBuf,
+    span: Arc<Span>,
     files: Mutex<Files>,
 }
 
 #[derive(Debug, Default)]
 struct Files {
-    open: HashMap<u64, (u64, Arc<dyn DiskFile>)>,
+    open: HashMap<(Home, u64), (u64, Arc<dyn DiskFile>)>,
     clock: u64,
 }
 
 impl Payloads {
-    pub(crate) fn new(disk: Arc<dyn Disk>, journal: PathBuf) -> Self {
-        Self { disk, journal, files: Mutex::default() }
+    pub(crate) fn new(disk: Arc<dyn Disk>, shard: &Path, span: Arc<Span>) -> Self {
+        let (journal, values) = (shard.join("journal"), shard.join("values"));
+        Self { disk, journal, values, span, files: Mutex::default() }
     }
 
     /// The bytes at these places, in their order, each verified. Blocks.
     pub(crate) fn read(&self, places: &[Place]) -> Result<Vec<Bytes>, PayloadError> {
         let mut order: Vec<usize> = (0..places.len()).collect();
-        order.sort_by_key(|&at| places.get(at).map(|place| (place.number, place.offset)));
+        let of = |at: &usize| places.get(*at).map(|place| (place.home, place.number, place.offset));
+        order.sort_by_key(of);
         let mut told = vec![Bytes::new(); places.len()];
         let mut rest = &order[..];
-        while !rest.is_empty() {
+        let mut read = Ok(());
+        while !rest.is_empty() && read.is_ok() {
             let (run, others) = rest.split_at(run_length(places, rest));
-            self.read_run(places, run, &mut told)?;
+            read = self.read_run(places, run, &mut told);
             rest = others;
         }
-        Ok(told)
+        // Asked after everything was read: a segment that is not given up now was not when its bytes were read.
+        if places.iter().any(|place| self.is_given_up(place)) {
+            return Err(PayloadError::GivenUp);
+        }
+        read.map(|()| told)
+    }
+
+    /// Whether other bytes may stand there by now.
+    pub(crate) fn is_given_up(&self, place: &Place) -> bool {
+        place.home == Home::Segment && self.span.is_given_up(place.number)
+    }
+
+    /// The name of a file.
+    pub(crate) fn path(&self, home: Home, number: u64) -> PathBuf {
+        match home {
+            Home::Segment => segment::path(&self.journal, number),
+            Home::Values => values::path(&self.values, number),
+        }
     }
 
     /// Reads places of one file with one call.
@@ -79,10 +108,10 @@ impl Payloads {
         let of = |&at: &usize| places.get(at).copied();
         let Some(first) = run.first().and_then(of) else { return Ok(()) };
         let end = run.iter().filter_map(of).map(|place| end(&place)).max().unwrap_or(first.offset);
-        let name = segment::path(&self.journal, first.number);
+        let name = self.path(first.home, first.number);
         let missing = || ReadError::Damaged(format!("{} ends too early", name.display()));
-        let file = self.file(first.number).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => PayloadError::NoFile(first.number),
+        let file = self.file(first.home, first.number).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => PayloadError::NoFile(first.home, first.number),
             _ => ReadError::Io(format!("{}: {error}", name.display())).into(),
         })?;
         let count = usize::try_from(end - first.offset).map_err(|_| missing())?;
@@ -115,22 +144,25 @@ impl Payloads {
         Ok(())
     }
 
-    fn file(&self, number: u64) -> io::Result<Arc<dyn DiskFile>> {
+    fn file(&self, home: Home, number: u64) -> io::Result<Arc<dyn DiskFile>> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         files.clock += 1;
         let now = files.clock;
-        if let Some((used, file)) = files.open.get_mut(&number) {
+        if let Some((used, file)) = files.open.get_mut(&(home, number)) {
             *used = now;
             return Ok(Arc::clone(file));
         }
-        let file = self.disk.open(&segment::path(&self.journal, number), Access::Read)?;
+        let file = self.disk.open(&self.path(home, number), Access::Read)?;
+        // Files that nothing can be read from any more are not held open.
+        let span = &self.span;
+        files.open.retain(|(home, of), _| *home != Home::Segment || !span.is_given_up(*of));
         if files.open.len() >= FILES_MAX {
             let oldest = files.open.iter().min_by_key(|(_, (used, _))| *used).map(|(&of, _)| of);
             if let Some(oldest) = oldest {
                 files.open.remove(&oldest);
             }
         }
-        files.open.insert(number, (now, Arc::clone(&file)));
+        files.open.insert((home, number), (now, Arc::clone(&file)));
         Ok(file)
     }
 }
@@ -148,7 +180,7 @@ fn run_length(places: &[Place], sorted: &[usize]) -> usize {
     for place in sorted {
         let near = place.offset <= reach.saturating_add(GAP_BYTES_MAX);
         let short = end(place).saturating_sub(first.offset) <= RUN_BYTES_MAX;
-        if place.number != first.number || !near || !short {
+        if (place.home, place.number) != (first.home, first.number) || !near || !short {
             break;
         }
         reach = reach.max(end(place));

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use ossia_store::{Record, StoreError, Transaction, Writes};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::tree::snapshots::Snapshot;
+use crate::{journal::record::Place, tree::snapshots::Snapshot};
 
 /// What the caller has read for its transaction.
 pub(crate) type Brought = HashMap<Bytes, Option<Record>>;
@@ -26,8 +26,19 @@ pub(crate) struct Entry {
     pub(crate) brought: Brought,
     /// What the body has read and decided on the brought values; good if none of them has changed.
     pub(crate) preview: Preview,
+    /// What the engine itself adds to its own transactions.
+    pub(crate) extra: Option<Box<Extra>>,
     pub(crate) reply: oneshot::Sender<Reply>,
     pub(crate) permit: OwnedSemaphorePermit,
+}
+
+/// What no caller can ask for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Extra {
+    /// Payloads that the transaction keeps, and where they stand from now on.
+    pub(crate) moves: HashMap<Place, Place>,
+    /// The engine's own records by their names; `None` removes one.
+    pub(crate) own: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
 /// A run of the body on what was brought.

@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -18,6 +18,7 @@ use crate::{
     disk::Disk,
     journal::segment::Spares,
     queue::Queue,
+    span::Span,
     tree::{Index, snapshots::Snapshots},
 };
 
@@ -35,10 +36,13 @@ pub(crate) struct Shared {
     pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) queue: Queue,
     pub(crate) spares: Arc<Spares>,
-    pub(crate) condition: Condition,
+    pub(crate) condition: Arc<Condition>,
     pub(crate) tokens: Tokens,
     pub(crate) pressure: watch::Sender<Pressure>,
     pub(crate) chores: Chores,
+    pub(crate) span: Arc<Span>,
+    /// Bytes of payloads in the value log that lost their record since its files were last looked at; too few rather than too many.
+    pub(crate) values_let_go: AtomicU64,
 }
 
 impl Shared {
@@ -52,7 +56,11 @@ impl Shared {
 
     /// Tells admission how far background work is behind.
     pub(crate) fn measure_pressure(&self) {
-        let now = Pressure { sealed: self.snapshots.view().sealed.len(), runs: self.index.runs() };
+        let now = Pressure {
+            sealed: self.snapshots.view().sealed.len(),
+            runs: self.index.runs(),
+            journal_full: self.span.is_full(),
+        };
         self.pressure.send_if_modified(|pressure| std::mem::replace(pressure, now) != now);
     }
 }
@@ -64,6 +72,8 @@ pub(crate) struct Pressure {
     pub(crate) sealed: usize,
     /// Runs in the tree's first level.
     pub(crate) runs: usize,
+    /// The journal is as long as it may be.
+    pub(crate) journal_full: bool,
 }
 
 /// Whether the store takes writes.
@@ -244,6 +254,7 @@ pub(crate) struct Asked {
     pub(crate) flush: bool,
     pub(crate) trim: bool,
     pub(crate) compact: bool,
+    pub(crate) evacuate: bool,
     pub(crate) stop: bool,
 }
 
@@ -259,6 +270,15 @@ impl Chores {
 
     pub(crate) fn is_stopped(&self) -> bool {
         self.lock().stop
+    }
+
+    /// Waits for a while; whether the store is still open then.
+    pub(crate) fn pause(&self, time: Duration) -> bool {
+        let asked = self.lock();
+        let still = |asked: &mut Asked| !asked.stop;
+        let waited = self.changed.wait_timeout_while(asked, time, still);
+        let (asked, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        !asked.stop
     }
 
     /// Waits until `take` takes something, or until the end (`None`).

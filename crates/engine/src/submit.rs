@@ -93,7 +93,7 @@ impl Drop for Flight {
 }
 
 /// What was brought.
-struct Bringing<'a>(&'a Brought);
+pub(crate) struct Bringing<'a>(pub(crate) &'a Brought);
 
 impl View for Bringing<'_> {
     fn get(&self, key: &Bytes) -> Result<Option<Record>, NotBrought> {
@@ -115,7 +115,9 @@ impl Front {
             };
             let (reply, told) = oneshot::channel();
             let transaction = transaction.clone();
-            let entry = Entry { transaction, snapshot, brought, preview, reply, permit: held };
+            let extra = None;
+            let entry =
+                Entry { transaction, snapshot, brought, preview, extra, reply, permit: held };
             if self.shared.queue.push(entry).is_err() {
                 return Err(Rejection::Closed.into());
             }
@@ -220,13 +222,14 @@ impl Front {
 
     /// Waits until the store can take a transaction of this size.
     async fn admit(&self, writes: &Writes) -> Result<OwnedSemaphorePermit, StoreError> {
-        if !lets_go(writes) {
+        let lets_go = lets_go(writes);
+        if !lets_go {
             self.shared.condition.check_room()?;
         }
         let wait = Duration::from_millis(self.shared.options.admission_wait_ms);
         let deadline = Instant::now() + wait;
         if !writes.is_empty() {
-            self.wait_for_background_work(deadline).await?;
+            self.wait_for_background_work(deadline, lets_go).await?;
         }
         let cost = cost(writes).min(self.shared.options.queue_bytes_max);
         let cost = u32::try_from(cost).unwrap_or(u32::MAX);
@@ -244,10 +247,20 @@ impl Front {
         }
     }
 
-    /// Slows down, and stops, while the tree is behind with its work.
-    async fn wait_for_background_work(&self, deadline: Instant) -> Result<(), StoreError> {
-        let stopped =
-            |pressure: &Pressure| pressure.runs >= RUNS_STOP || pressure.sealed >= SEALED_STOP;
+    /// Slows down, and stops, while the index or the journal is behind with its work. What lets go is stopped later: it helps.
+    async fn wait_for_background_work(
+        &self,
+        deadline: Instant,
+        lets_go: bool,
+    ) -> Result<(), StoreError> {
+        let stopped = |pressure: &Pressure| {
+            if lets_go {
+                pressure.runs >= RUNS_STOP * 4 || pressure.sealed > SEALED_STOP
+            } else {
+                let behind = pressure.runs >= RUNS_STOP || pressure.sealed >= SEALED_STOP;
+                behind || pressure.journal_full
+            }
+        };
         let now = *self.shared.pressure.borrow();
         if stopped(&now) {
             let mut pressure = self.shared.pressure.subscribe();

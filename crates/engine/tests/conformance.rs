@@ -1,4 +1,5 @@
-//! The store's contract, all of it, on the local engine: with its defaults, and with everything tiny.
+//! The store's contract, all of it, on the local engine: with its defaults, with everything tiny, and with a journal so short that
+//! its segments are emptied and used again all the time, in three shards.
 
 #![allow(clippy::unwrap_used, reason = "a panic here is a failed assertion with a line number")]
 
@@ -43,4 +44,14 @@ mod tiny {
     use super::{common::options, local};
 
     ossia_store::conformance_tests!(local(options));
+}
+
+mod emptied_all_the_time {
+    use super::{common::short_journal, local};
+    use ossia_engine::EngineOptions;
+
+    ossia_store::conformance_tests!(local(|folder| EngineOptions {
+        shards: 3,
+        ..short_journal(folder)
+    }));
 }

@@ -294,7 +294,7 @@ fn an_idle_store_gives_its_memtables_back() {
 fn a_newer_layout_is_named_as_such() {
     let folder = closed_store(100);
     let path = folder.path().join("LAYOUT");
-    let text = fs::read_to_string(&path).unwrap().replace("format 1", "format 9");
+    let text = fs::read_to_string(&path).unwrap().replace("format 2", "format 9");
     let body = text.split("check").next().unwrap().to_owned();
     let check = crc(body.as_bytes());
     fs::write(&path, format!("{body}check {check:08x}\n")).unwrap();

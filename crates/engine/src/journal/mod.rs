@@ -134,6 +134,7 @@ impl Journal {
     pub(crate) fn resume(
         yard: &Yard,
         segment_bytes: u64,
+        spares_max: usize,
         walk: &Walk,
     ) -> Result<(Self, Arc<Spares>), OpenError> {
         let used = walk.end.map_or(0, |(at, _)| at.saturating_add(1));
@@ -144,10 +145,10 @@ impl Journal {
         };
         let path = segment::path(&yard.folder, number);
         let fresh = match later.pop_front() {
-            Some(spare) if recover::is_blank(&spare).map_err(OpenError::io(&path))? => {
+            Some(spare) if recover::is_unused(yard, &spare).map_err(OpenError::io(&path))? => {
                 yard.keep_open(&spare).map_err(OpenError::io(&path))?
             }
-            // Torn bytes lie in it, or it is not there: a new one of this number, under a new salt, has no trace of them.
+            // A torn frame lies in it, or it is not there: a new one of this number, under a new salt, has no trace of them.
             _ => yard
                 .prepare(number, segment_bytes.min(START_SEGMENT_BYTES))
                 .map_err(OpenError::io(&path))?,
@@ -155,14 +156,14 @@ impl Journal {
         let mut ready = VecDeque::new();
         for spare in later {
             let path = segment::path(&yard.folder, spare.number);
-            if recover::is_blank(&spare).map_err(OpenError::io(&path))? {
+            if recover::is_unused(yard, &spare).map_err(OpenError::io(&path))? {
                 ready.push_back(yard.keep_open(&spare).map_err(OpenError::io(&path))?);
             } else {
                 let bytes = segment_bytes.min(START_SEGMENT_BYTES);
                 ready.push_back(yard.prepare(spare.number, bytes).map_err(OpenError::io(&path))?);
             }
         }
-        let spares = Arc::new(Spares::new(yard.clone(), segment_bytes, ready));
+        let spares = Arc::new(Spares::new(yard.clone(), segment_bytes, spares_max, ready));
         let mut journal = Self {
             store: yard.store,
             spares: Arc::clone(&spares),
@@ -203,6 +204,11 @@ impl Journal {
         let left = self.segment.bytes.saturating_sub(self.offset);
         draft.reset(self.segment.number, self.offset, left.max(frame));
         Ok(())
+    }
+
+    /// The segment that the next frame goes to, unless it does not fit.
+    pub(crate) fn segment(&self) -> u64 {
+        self.segment.number
     }
 
     fn roll(&mut self) -> Result<(), JournalError> {

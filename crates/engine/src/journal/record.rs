@@ -6,7 +6,8 @@
 //!   partition   8
 //!   changes     4
 //!   change, as often as said:
-//!     kind         1   1 put, 2 put with new payload, 3 put with placed payload, 4 delete
+//!     kind         1   1 put, 2 put with new payload, 3 put with placed payload, 4 delete,
+//!                      5 put, 6 delete of one of the engine's own records
 //!     reserved     1   zero
 //!     key_bytes    2
 //!     value_bytes  4   zero for a delete
@@ -16,8 +17,8 @@
 //!     kind 3:  place 25                                         see `Place`
 //!
 //! place
-//!   home     1   1 a journal segment; others are for payloads that were moved
-//!   number   8   of the segment
+//!   home     1   1 a journal segment, 2 a file of the value log
+//!   number   8   of the file
 //!   offset   8   in its file
 //!   length   4   never zero
 //!   check    4   crc32c of the bytes
@@ -49,18 +50,22 @@ pub(crate) struct Place {
 pub(crate) enum Home {
     /// A journal segment.
     Segment,
+    /// A file of the value log, where evacuation puts what outlives its segment.
+    Values,
 }
 
 impl Home {
-    const fn tag(self) -> u8 {
+    pub(crate) const fn tag(self) -> u8 {
         match self {
             Self::Segment => 1,
+            Self::Values => 2,
         }
     }
 
     const fn of(tag: u8) -> Option<Self> {
         match tag {
             1 => Some(Self::Segment),
+            2 => Some(Self::Values),
             _ => None,
         }
     }
@@ -117,6 +122,8 @@ pub(crate) enum Beside {
 /// A change as the journal has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Change<'a> {
+    /// One of the engine's own records, which are in no partition.
+    pub(crate) own: bool,
     pub(crate) key: &'a [u8],
     /// `None` deletes.
     pub(crate) put: Option<(&'a [u8], Beside)>,
@@ -133,6 +140,8 @@ pub(crate) fn encode_transaction(
     into.extend(small(changes.len()).to_le_bytes());
     for change in changes {
         let (kind, value) = match change.put {
+            Some((value, _)) if change.own => (5, value),
+            None if change.own => (6, &[][..]),
             Some((value, Beside::Nothing)) => (1, value),
             Some((value, Beside::New { .. })) => (2, value),
             Some((value, Beside::Placed(_))) => (3, value),
@@ -144,7 +153,7 @@ pub(crate) fn encode_transaction(
         into.extend(small(value.len()).to_le_bytes());
         into.extend(change.key);
         into.extend(value);
-        match change.put {
+        match change.put.filter(|_| !change.own) {
             Some((_, Beside::New { at, length, check })) => {
                 into.extend(at.to_le_bytes());
                 into.extend(length.to_le_bytes());
@@ -196,7 +205,7 @@ fn decode_change<'a>(reader: &mut Reader<'a>, payload_bytes: u32) -> Option<Chan
     let key = reader.take(key_bytes.into())?;
     let value = reader.take(usize::try_from(value_bytes).ok()?)?;
     let beside = match kind {
-        1 => Beside::Nothing,
+        1 | 5 => Beside::Nothing,
         2 => {
             let (at, length, check) = (reader.u32()?, reader.u32()?, reader.u32()?);
             if at.checked_add(length)? > payload_bytes || length == 0 {
@@ -205,10 +214,13 @@ fn decode_change<'a>(reader: &mut Reader<'a>, payload_bytes: u32) -> Option<Chan
             Beside::New { at, length, check }
         }
         3 => Beside::Placed(Place::decode(reader)?),
-        4 if value.is_empty() => return Some(Change { key, put: None }),
+        4 | 6 if value.is_empty() => {
+            return Some(Change { own: kind == 6, key, put: None });
+        }
         _ => return None,
     };
-    (!key.is_empty() && !value.is_empty()).then_some(Change { key, put: Some((value, beside)) })
+    let whole = !key.is_empty() && !value.is_empty();
+    whole.then_some(Change { own: kind == 5, key, put: Some((value, beside)) })
 }
 
 #[cfg(test)]
@@ -218,6 +230,10 @@ mod tests {
 
     fn place() -> Place {
         Place { home: Home::Segment, number: 7, offset: 4_160, length: 9, check: 0xfeed_f00d }
+    }
+
+    fn put<'a>(key: &'a [u8], value: &'a [u8], beside: Beside) -> Change<'a> {
+        Change { own: false, key, put: Some((value, beside)) }
     }
 
     #[test]
@@ -232,12 +248,15 @@ mod tests {
     #[test]
     fn transactions_come_back_as_they_were() {
         let first = [
-            Change { key: b"a", put: Some((b"1", Beside::Nothing)) },
-            Change { key: b"b", put: Some((b"22", Beside::New { at: 3, length: 4, check: 5 })) },
+            put(b"a", b"1", Beside::Nothing),
+            put(b"b", b"22", Beside::New { at: 3, length: 4, check: 5 }),
+            Change { own: true, ..put(b"v", b"own", Beside::Nothing) },
         ];
         let second = [
-            Change { key: b"a", put: None },
-            Change { key: b"c", put: Some((b"333", Beside::Placed(place()))) },
+            Change { own: false, key: b"a", put: None },
+            put(b"c", b"333", Beside::Placed(place())),
+            put(b"d", b"4", Beside::Placed(Place { home: Home::Values, ..place() })),
+            Change { own: true, key: b"v", put: None },
         ];
         let mut bytes = Vec::new();
         encode_transaction(&mut bytes, Token([1; 16]), 8, &first);

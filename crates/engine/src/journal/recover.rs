@@ -392,6 +392,32 @@ impl Walker<'_> {
     }
 }
 
+/// The frames of a segment, which is the first of these.
+pub(crate) struct Contents {
+    pub(crate) segments: Vec<Segment>,
+    pub(crate) frames: Vec<Located>,
+}
+
+/// All frames of a segment that another one follows; `None` where they cannot all be read.
+pub(crate) fn contents(yard: &Yard, number: u64) -> Result<Option<Contents>, OpenError> {
+    let opener = Opener::new(yard);
+    let mut segments = Vec::with_capacity(2);
+    for number in [number, number.saturating_add(1)] {
+        let path = segment::path(&yard.folder, number);
+        segments.push(open(yard, &opener, &path, number)?);
+    }
+    let mut walker = Walker { yard, segments: &segments, window: Window::default() };
+    let (Some(first), Some(next)) = (walker.first_frame(0)?, walker.first_frame(1)?) else {
+        return Ok(None);
+    };
+    let before = first.number.saturating_sub(1);
+    let mut cursor = Cursor { at: 0, offset: BLOCK_BYTES, number: before, check: first.previous };
+    let mut frames = Vec::new();
+    let end = walker.follow(&mut cursor, Some(next.number), &mut frames)?;
+    let whole = end.is_none() && cursor.check == next.previous;
+    Ok(whole.then_some(Contents { segments, frames }))
+}
+
 /// Reads a frame's records; what is wrong with them when they do not match their check.
 pub(crate) fn read_records(
     segments: &[Segment],
@@ -441,6 +467,21 @@ fn body_is_whole(segments: &[Segment], frame: &Located) -> io::Result<bool> {
         }
         _ => true,
     }))
+}
+
+/// Whether no frame stands anywhere in a segment, whatever else lies in it.
+pub(crate) fn is_unused(yard: &Yard, segment: &Segment) -> io::Result<bool> {
+    let mut window = Window::default();
+    let length = segment.file.length()?;
+    let mut offset = BLOCK_BYTES;
+    while offset < length {
+        let block = window.block(segment, offset)?;
+        if Head::decode(block, segment.site(yard.store, offset)).is_some() {
+            return Ok(false);
+        }
+        offset = offset.saturating_add(BLOCK_BYTES);
+    }
+    Ok(true)
 }
 
 /// Whether a segment holds nothing but zeros behind its header.

@@ -18,9 +18,11 @@
 //! 60 reserved    to 4,096, zero
 //! ```
 //!
-//! A segment is made as `.new`, filled with zeros, synced with its header, and only then gets its name: so a `.seg` whose header
-//! does not read is damage, never a crash. Zeros are there for speed (a sync need not write the file's own data) and no more: a
-//! file that ends early reads as zeros, and a frame longer than a segment simply makes its segment longer.
+//! A segment is made of a file that was given up, where there is one: its name is taken away first, durably, then it gets a new
+//! header with a new salt, under which nothing that lies in it is a frame. Else it is made as `.new`, filled with zeros, synced with
+//! its header, and only then gets its name: so a `.seg` whose header does not read is damage, never a crash. Zeros are there for
+//! speed (a sync need not write the file's own data) and no more: a file that ends early reads as zeros, and a frame longer than a
+//! segment simply makes its segment longer.
 
 use std::{
     collections::VecDeque,
@@ -202,6 +204,50 @@ impl Yard {
         Ok(Segment { number, salt, file, bytes })
     }
 
+    /// Makes a segment of one that was given up, durably. Nothing but the old name is left of that when this fails.
+    fn recycle(&self, given_up: u64, number: u64, bytes: u64) -> io::Result<Segment> {
+        let scratch = self.folder.join(format!("{number:016x}.new"));
+        self.disk.rename(&path(&self.folder, given_up), &scratch)?;
+        // A file under the old name with a new header would be damage.
+        self.disk.sync_folder(&self.folder)?;
+        let made = self.refill(&scratch, number, bytes);
+        if made.is_err() {
+            let _ = self.disk.remove(&scratch);
+        }
+        let (file, salt, bytes) = made?;
+        self.disk.rename(&scratch, &path(&self.folder, number))?;
+        self.disk.sync_folder(&self.folder)?;
+        Ok(Segment { number, salt, file, bytes })
+    }
+
+    fn refill(
+        &self,
+        scratch: &Path,
+        number: u64,
+        bytes: u64,
+    ) -> io::Result<(Arc<dyn DiskFile>, u64, u64)> {
+        let salt = new_salt()?;
+        let file = self.disk.open(scratch, Access::Write)?;
+        file.write_at(&encode_header(self.store, number, salt), 0)?;
+        let length = file.length()?;
+        if length > bytes {
+            // A frame that was longer than a segment had made it so.
+            file.set_length(bytes)?;
+        }
+        zeros(file.as_ref(), length.max(BLOCK_BYTES), bytes)?;
+        file.sync()?;
+        Ok((file, salt, bytes))
+    }
+
+    /// Removes a segment that was given up.
+    fn discard(&self, given_up: u64) -> io::Result<()> {
+        match self.disk.remove(&path(&self.folder, given_up)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        self.disk.sync_folder(&self.folder)
+    }
+
     /// A segment that recovery has looked at, its file held open from now on.
     pub(crate) fn keep_open(&self, segment: &Segment) -> io::Result<Segment> {
         let file = self.disk.open(&path(&self.folder, segment.number), Access::Write)?;
@@ -214,20 +260,28 @@ impl Yard {
         number: u64,
         bytes: u64,
     ) -> io::Result<(Arc<dyn DiskFile>, u64)> {
-        let salt = getrandom::u64()
-            .map_err(|error| io::Error::other(format!("no random bytes: {error}")))?;
+        let salt = new_salt()?;
         let file = self.disk.open(scratch, Access::Create)?;
         file.write_at(&encode_header(self.store, number, salt), 0)?;
-        let zeros = vec![0; FILL_BYTES];
-        let mut offset = BLOCK_BYTES;
-        while offset < bytes {
-            let count = usize::try_from(bytes - offset).map_or(FILL_BYTES, |c| c.min(FILL_BYTES));
-            file.write_at(zeros.get(..count).unwrap_or(&zeros), offset)?;
-            offset += count as u64;
-        }
+        zeros(file.as_ref(), BLOCK_BYTES, bytes)?;
         file.sync()?;
         Ok((file, salt))
     }
+}
+
+fn new_salt() -> io::Result<u64> {
+    getrandom::u64().map_err(|error| io::Error::other(format!("no random bytes: {error}")))
+}
+
+fn zeros(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<()> {
+    let zeros = vec![0; FILL_BYTES];
+    let mut offset = from;
+    while offset < to {
+        let count = usize::try_from(to - offset).map_or(FILL_BYTES, |c| c.min(FILL_BYTES));
+        file.write_at(zeros.get(..count).unwrap_or(&zeros), offset)?;
+        offset += count as u64;
+    }
+    Ok(())
 }
 
 /// Why there is no next segment.
@@ -246,6 +300,8 @@ pub(crate) enum NoSpare {
 pub(crate) struct Spares {
     yard: Yard,
     bytes: u64,
+    /// Files that were given up are kept for later use up to this number.
+    keep_max: usize,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -253,6 +309,9 @@ pub(crate) struct Spares {
 #[derive(Debug, Default)]
 struct State {
     ready: VecDeque<Segment>,
+    /// Segments that were given up and still have their names, oldest first. Only the maker takes those away, in this order: a gap
+    /// between the names that stand would be taken for a loss.
+    given_up: VecDeque<u64>,
     wanted: Option<u64>,
     failed: Option<NoSpare>,
     /// When the medium was last found full, and what it said.
@@ -268,9 +327,15 @@ impl State {
 }
 
 impl Spares {
-    pub(crate) fn new(yard: Yard, bytes: u64, ready: VecDeque<Segment>) -> Self {
+    pub(crate) fn new(yard: Yard, bytes: u64, keep_max: usize, ready: VecDeque<Segment>) -> Self {
         let state = Mutex::new(State { ready, ..State::default() });
-        Self { yard, bytes, state, changed: Condvar::new() }
+        Self { yard, bytes, keep_max, state, changed: Condvar::new() }
+    }
+
+    /// Takes over the file of a segment that was given up; they come in order.
+    pub(crate) fn give_up(&self, number: u64) {
+        self.lock().given_up.push_back(number);
+        self.changed.notify_all();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -317,6 +382,10 @@ impl Spares {
         self.changed.notify_all();
     }
 
+    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The maker's thread.
     pub(crate) fn run(&self) {
         // However this ends, nobody may wait for it any more.
@@ -330,11 +399,30 @@ impl Spares {
         let mut state = self.lock();
         while !state.stopped {
             let Some(number) = state.wanted else {
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = match state.given_up.front().copied() {
+                    Some(surplus) if state.given_up.len() > self.keep_max => {
+                        drop(state);
+                        let discarded = self.yard.discard(surplus);
+                        let mut state = self.lock();
+                        match discarded {
+                            Ok(()) => drop(state.given_up.pop_front()),
+                            Err(error) => {
+                                tracing::warn!(%error, segment = surplus, "could not remove a segment");
+                                state = self.wait(state);
+                            }
+                        }
+                        state
+                    }
+                    _ => self.wait(state),
+                };
                 continue;
             };
+            let old = state.given_up.pop_front();
             drop(state);
-            let made = self.yard.prepare(number, self.bytes);
+            let made = match old {
+                Some(old) => self.yard.recycle(old, number, self.bytes),
+                None => self.yard.prepare(number, self.bytes),
+            };
             state = self.lock();
             state.wanted = None;
             match made {

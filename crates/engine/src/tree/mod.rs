@@ -88,6 +88,18 @@ impl From<lsm_tree::Error> for TreeFailed {
     }
 }
 
+impl TreeFailed {
+    /// What it means for an open of the store.
+    pub(crate) fn at_open(self, folder: &Path) -> OpenError {
+        match self {
+            Self::Damaged(what) => damaged(folder, what),
+            Self::Io(what) => {
+                OpenError::Io { path: folder.into(), error: std::io::Error::other(what) }
+            }
+        }
+    }
+}
+
 impl From<TreeFailed> for ReadError {
     fn from(failed: TreeFailed) -> Self {
         match failed {
@@ -252,12 +264,14 @@ impl Index {
         }
     }
 
-    /// Renews the copies of `current` and the manifest.
-    pub(crate) fn renew_copies(&self) {
+    /// Renews the copies of `current` and the manifest; whether that was done.
+    pub(crate) fn renew_copies(&self) -> bool {
         let _one_at_a_time = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = guard::copy(self.disk.as_ref(), &self.folder, &self.copies) {
+        let copied = guard::copy(self.disk.as_ref(), &self.folder, &self.copies);
+        if let Err(error) = &copied {
             tracing::warn!(%error, "could not renew the copies of the index's manifest");
         }
+        copied.is_ok()
     }
 
     pub(crate) fn runs(&self) -> usize {
@@ -289,6 +303,15 @@ pub(crate) fn insert(
             value::encode(scratch, record, *payload);
             InternalValue::from_components(key, scratch.as_slice(), seq, ValueType::Value)
         }
+    });
+}
+
+/// Inserts a change of one of the engine's own records.
+pub(crate) fn insert_own(active: &Memtable, name: &[u8], change: Option<&[u8]>, seq: u64) {
+    let key = Slice::from(value::own_key(name));
+    active.insert(match change {
+        None => InternalValue::new_tombstone(key, seq),
+        Some(value) => InternalValue::from_components(key, value, seq, ValueType::Value),
     });
 }
 

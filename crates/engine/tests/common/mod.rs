@@ -82,6 +82,16 @@ pub(crate) fn options_at(path: &Path) -> EngineOptions {
     }
 }
 
+/// A journal of 8 segments of 16 KiB a shard: it is emptied and used again all the time.
+pub(crate) fn short_journal(folder: &Folder) -> EngineOptions {
+    EngineOptions {
+        segment_bytes: 16 << 10,
+        journal_bytes: 1,
+        checkpoint_bytes: 64 << 10,
+        ..options(folder)
+    }
+}
+
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }

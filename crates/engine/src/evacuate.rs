@@ -1,0 +1,616 @@
+//! Emptying the journal's oldest segment, so that its file can be used again, and the value log that what it held goes to.
+//!
+//! One thread for each shard. What the index still names in the oldest segment is copied to the value log, synced, and then named
+//! there by transactions that the commit thread runs like any other: each moves a payload only if its record still names the old
+//! place. Which records to look at is told by the segment's own frames, and for records of later segments by notes that the commit
+//! thread leaves; where the frames cannot be read, the whole index is looked through.
+//!
+//! Files of the value log that have lost much of what they held are emptied the same way. How much they have lost is counted in a
+//! pass over the index; there are no live counts to be kept right.
+//!
+//! All of it may stop or run twice at any point (I10): a payload that was copied and not named there is only room lost. It changes
+//! no visible byte. A failure of a sync is final for the store (I5); anything else is tried again later.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use ossia_store::{Partition, PayloadRef, StoreError, Token, Transaction, Writes};
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::{
+    commit::run_body,
+    disk::{Access, DiskFile, is_full},
+    journal::{
+        frame::{FrameKind, HEAD_BYTES},
+        record::{self, Beside, Home, Place},
+        recover::{self, Contents},
+        segment::{self, Yard},
+    },
+    queue::{Brought, Entry, Extra, Reply},
+    shared::Shared,
+    submit::Bringing,
+    tree::{RUNS_STOP, SEALED_STOP, TreeFailed, value},
+    values::{self, ValueLog},
+};
+
+/// Records looked at together.
+const BATCH_RECORDS: usize = 1_024;
+/// Payload bytes that are copied and synced together.
+const CHUNK_BYTES: usize = 1 << 20;
+/// Payloads that one transaction moves.
+const MOVES_MAX: usize = 256;
+/// Bytes of records that one transaction moves payloads of; below the contract's limit by the largest single one.
+const MOVE_BYTES_MAX: usize = 512 << 10;
+/// How often a transaction may come back.
+const ROUNDS_MAX: usize = 64;
+/// The longest pause between two chunks, and the pauses after failures.
+const PAUSE_MAX: Duration = Duration::from_millis(100);
+const RETRY_FIRST: Duration = Duration::from_millis(200);
+const RETRY_MAX: Duration = Duration::from_secs(30);
+/// The pause while the index is behind with its own work.
+const BEHIND_PAUSE: Duration = Duration::from_millis(5);
+/// A file of the value log is emptied when it has lost this part of its bytes.
+const LOST_PERCENT: u64 = 30;
+/// The files are looked at when all together have lost this part.
+const LOOK_PERCENT: u64 = 15;
+/// This many files of less than a quarter of the usual length are made into one.
+const SMALL_FILES_MAX: usize = 8;
+/// Records of a pass between two looks at whether the store closes.
+const PASS_RECORDS: usize = 4_096;
+
+/// Why work was left.
+#[derive(Debug)]
+enum Stop {
+    /// The store is closing or poisoned.
+    Ended,
+    /// To be tried again.
+    Later(String),
+}
+
+impl From<TreeFailed> for Stop {
+    fn from(failed: TreeFailed) -> Self {
+        Self::Later(format!("the index cannot be read: {failed}"))
+    }
+}
+
+/// A record that may name a payload in a file that is being emptied.
+#[derive(Debug)]
+struct Candidate {
+    partition: u64,
+    key: Bytes,
+    place: Place,
+}
+
+/// The thread's state.
+pub(crate) struct Evacuator {
+    shared: Arc<Shared>,
+    yard: Yard,
+    values: ValueLog,
+    permits: Arc<Semaphore>,
+    /// What was empty when a rotation was last asked for.
+    asked_at: u64,
+    /// The segment that was written when the value log was last looked at.
+    looked_at: u64,
+    source: Option<(Home, u64, Arc<dyn DiskFile>)>,
+}
+
+impl Evacuator {
+    pub(crate) fn new(shared: Arc<Shared>, yard: Yard, values: ValueLog) -> Self {
+        let looked_at = shared.span.active();
+        let permits = Arc::new(Semaphore::new(1));
+        Self { shared, yard, values, permits, asked_at: 0, looked_at, source: None }
+    }
+
+    /// The thread: returns when the store closes.
+    pub(crate) fn run(mut self) {
+        let mut retry = RETRY_FIRST;
+        while self.wait() {
+            let told = self.round();
+            self.source = None;
+            match told {
+                Ok(()) => retry = RETRY_FIRST,
+                Err(Stop::Ended) => return,
+                Err(Stop::Later(what)) => {
+                    tracing::warn!(what, "emptying the journal's oldest segment is put off");
+                    if !self.shared.chores.pause(retry) {
+                        return;
+                    }
+                    retry = (retry * 2).min(RETRY_MAX);
+                    self.shared.chores.ask(|asked| asked.evacuate = true);
+                }
+            }
+        }
+    }
+
+    fn wait(&self) -> bool {
+        let asked =
+            |asked: &mut crate::shared::Asked| std::mem::take(&mut asked.evacuate).then_some(());
+        self.shared.chores.wait(asked).is_some()
+    }
+
+    fn round(&mut self) -> Result<(), Stop> {
+        self.give_up();
+        while self.shared.span.evacuation_due() {
+            self.check()?;
+            let segment = self.shared.span.emptied();
+            self.empty_segment(segment)?;
+            self.shared.span.empty(segment + 1);
+            self.give_up();
+            self.ask_for_rotation();
+        }
+        self.ask_for_rotation();
+        if self.look_due() {
+            self.look_after_values()?;
+        }
+        Ok(())
+    }
+
+    /// Gives the files of segments that nobody needs any more to who makes new ones.
+    fn give_up(&self) {
+        let mut any = false;
+        while let Some(segment) = self.shared.span.give_up() {
+            self.shared.spares.give_up(segment);
+            any = true;
+        }
+        if any {
+            self.shared.measure_pressure();
+        }
+    }
+
+    /// What is empty can only be given up once a checkpoint says so; has one made if that does not come soon enough by itself.
+    fn ask_for_rotation(&mut self) {
+        let emptied = self.shared.span.emptied();
+        if self.shared.span.rotation_due() && self.asked_at < emptied {
+            self.asked_at = emptied;
+            self.shared.span.want_rotation();
+            self.shared.queue.nudge();
+        }
+    }
+
+    fn check(&self) -> Result<(), Stop> {
+        let ended = self.shared.condition.poisoned().is_some() || self.shared.chores.is_stopped();
+        if ended { Err(Stop::Ended) } else { Ok(()) }
+    }
+
+    /// Moves what the index names in a segment.
+    fn empty_segment(&mut self, number: u64) -> Result<(), Stop> {
+        let path = segment::path(&self.yard.folder, number);
+        let read = recover::contents(&self.yard, number)
+            .map_err(|error| Stop::Later(error.to_string()))?;
+        let told = match read {
+            Some(contents) => self.empty_frames(number, &contents)?,
+            None => false,
+        };
+        if !told {
+            tracing::error!(segment = %path.display(), "frames cannot be read; looking through the index instead");
+            let in_it = |place: &Place| place.home == Home::Segment && place.number == number;
+            self.pass(in_it, |_| {})?;
+        }
+        self.empty_references(number)
+    }
+
+    /// `false` when not all of the records can be read.
+    fn empty_frames(&mut self, number: u64, contents: &Contents) -> Result<bool, Stop> {
+        let mut batch = Vec::new();
+        for frame in contents.frames.iter().filter(|frame| frame.head.kind == FrameKind::Group) {
+            let records = recover::read_records(&contents.segments, frame).map_err(later)?;
+            let Ok(records) = records else { return Ok(false) };
+            let (count, payload_bytes) = (frame.head.transactions, frame.head.payload_bytes);
+            let Some(transactions) = record::decode_transactions(&records, count, payload_bytes)
+            else {
+                return Ok(false);
+            };
+            let payloads_at = frame.offset + HEAD_BYTES as u64;
+            for transaction in &transactions {
+                for change in transaction.changes.iter().filter(|change| !change.own) {
+                    let place = match change.put {
+                        Some((_, Beside::New { at, length, check })) => {
+                            let offset = payloads_at + u64::from(at);
+                            Place { home: Home::Segment, number, offset, length, check }
+                        }
+                        Some((_, Beside::Placed(place))) => place,
+                        _ => continue,
+                    };
+                    if (place.home, place.number) == (Home::Segment, number) {
+                        let (partition, key) = (transaction.partition, change.key);
+                        let key = Bytes::copy_from_slice(key);
+                        batch.push(Candidate { partition, key, place });
+                    }
+                }
+            }
+            if batch.len() >= BATCH_RECORDS {
+                self.move_live(std::mem::take(&mut batch))?;
+            }
+        }
+        self.move_live(batch)?;
+        Ok(true)
+    }
+
+    /// Moves what records of later segments name in this one, and removes the notes of them.
+    fn empty_references(&mut self, number: u64) -> Result<(), Stop> {
+        let (from, to) = value::references(number);
+        let (mut from, to) = (value::own_key(&from), value::own_key(&to));
+        loop {
+            self.check()?;
+            let mut notes = Vec::new();
+            {
+                let snapshot = self.shared.snapshots.open();
+                for item in self.shared.index.range(&from, &to, snapshot.seq).take(MOVES_MAX) {
+                    notes.push(item?.0);
+                }
+            }
+            let Some(last) = notes.last() else { return Ok(()) };
+            from = [&last[..], &[0]].concat();
+            let mut batch = Vec::new();
+            for note in &notes {
+                let Some((partition, key)) = value::referenced(note) else { continue };
+                if let Some(place) = self.place_of(partition, key)?
+                    && (place.home, place.number) == (Home::Segment, number)
+                {
+                    batch.push(Candidate { partition, key: Bytes::copy_from_slice(key), place });
+                }
+            }
+            self.move_live(batch)?;
+            // Nothing that is left names the segment, and what names nothing of it cannot begin to.
+            let own = notes.iter().filter_map(|note| Some((note.get(1..)?.to_vec(), None)));
+            self.commit(0, &[], Extra { own: own.collect(), ..Extra::default() })?;
+        }
+    }
+
+    fn place_of(&self, partition: u64, key: &[u8]) -> Result<Option<Place>, Stop> {
+        let snapshot = self.shared.snapshots.open();
+        let found = self.shared.index.get(&value::key(partition, key), snapshot.seq)?;
+        let Some(found) = found else { return Ok(None) };
+        value::place(&found)
+            .ok_or_else(|| Stop::Later("a record of the index is not of its form".into()))
+    }
+
+    /// Moves those of the payloads that their records still name.
+    fn move_live(&mut self, mut batch: Vec<Candidate>) -> Result<(), Stop> {
+        self.check()?;
+        let mut failed = None;
+        batch.retain(|candidate| match self.place_of(candidate.partition, &candidate.key) {
+            Ok(now) => now == Some(candidate.place),
+            Err(stop) => {
+                failed = Some(stop);
+                false
+            }
+        });
+        if let Some(stop) = failed {
+            return Err(stop);
+        }
+        batch.sort_by_key(|c| (c.place.home, c.place.number, c.place.offset));
+        let mut rest = &batch[..];
+        while !rest.is_empty() {
+            let mut bytes = 0_usize;
+            let fits = |candidate: &&Candidate| {
+                let before = bytes;
+                bytes = bytes.saturating_add(candidate.place.length as usize);
+                before == 0 || bytes <= CHUNK_BYTES
+            };
+            let (chunk, others) = rest.split_at(rest.iter().take_while(fits).count());
+            rest = others;
+            let began = Instant::now();
+            self.move_chunk(chunk)?;
+            let gives_way = !self.shared.span.is_pressed();
+            if gives_way && !self.shared.chores.pause(began.elapsed().min(PAUSE_MAX)) {
+                return Err(Stop::Ended);
+            }
+        }
+        Ok(())
+    }
+
+    fn move_chunk(&mut self, chunk: &[Candidate]) -> Result<(), Stop> {
+        let mut bytes = Vec::new();
+        let mut starts: HashMap<Place, usize> = HashMap::new();
+        for candidate in chunk {
+            let place = candidate.place;
+            // Several records may share a payload.
+            if starts.contains_key(&place) {
+                continue;
+            }
+            starts.insert(place, bytes.len());
+            self.read(place, &mut bytes)?;
+        }
+        let (number, new) = self.values.writable().map_err(|error| self.failed(&error))?;
+        if new {
+            let named = (value::values_file(number), Some(vec![1]));
+            let named = self.commit(0, &[], Extra { own: vec![named], ..Extra::default() });
+            if named.is_err() {
+                // Nothing may be put into a file that the next start would remove.
+                self.values.close();
+            }
+            named?;
+        }
+        let appended = self.values.append(&bytes);
+        let (number, offset) = appended.map_err(|error| self.failed(&error))?;
+        let moves: HashMap<Place, Place> = starts
+            .into_iter()
+            .map(|(from, start)| (from, values::place(number, offset + start as u64, &from)))
+            .collect();
+        let mut partitions: BTreeMap<u64, Vec<(Bytes, PayloadRef)>> = BTreeMap::new();
+        for candidate in chunk {
+            let keys = partitions.entry(candidate.partition).or_default();
+            keys.push((candidate.key.clone(), candidate.place.to_ref()));
+        }
+        for (partition, keys) in partitions {
+            for keys in keys.chunks(MOVES_MAX) {
+                self.commit_moves(partition, keys, &moves)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a payload's bytes as they stand: damaged ones stay damaged, with the checksum that tells.
+    fn read(&mut self, place: Place, into: &mut Vec<u8>) -> Result<(), Stop> {
+        let path = match place.home {
+            Home::Segment => segment::path(&self.yard.folder, place.number),
+            Home::Values => values::path(&self.values_folder(), place.number),
+        };
+        let file = match &self.source {
+            Some((home, number, file)) if (*home, *number) == (place.home, place.number) => {
+                Arc::clone(file)
+            }
+            _ => {
+                let file = self.shared.disk.open(&path, Access::Read).map_err(later)?;
+                self.source = Some((place.home, place.number, Arc::clone(&file)));
+                file
+            }
+        };
+        let start = into.len();
+        into.resize(start + place.length as usize, 0);
+        let target = into.get_mut(start..).unwrap_or_default();
+        let read = file.read_at(target, place.offset).map_err(later)?;
+        let (file, offset) = (path.display(), place.offset);
+        if read < place.length as usize {
+            return Err(Stop::Later(format!("{file} ends within a payload at {offset}")));
+        }
+        if crc32c::crc32c(target) != place.check {
+            tracing::error!(%file, offset, "a payload does not match its checksum");
+        }
+        Ok(())
+    }
+
+    fn values_folder(&self) -> std::path::PathBuf {
+        self.yard.folder.with_file_name("values")
+    }
+
+    /// What a failed write or sync of the value log means.
+    fn failed(&self, error: &io::Error) -> Stop {
+        if is_full(error) {
+            return Stop::Later(format!("the medium is full: {error}"));
+        }
+        self.shared.poison(format!("writing the value log failed: {error}"));
+        Stop::Ended
+    }
+
+    fn commit_moves(
+        &self,
+        partition: u64,
+        keys: &[(Bytes, PayloadRef)],
+        moves: &HashMap<Place, Place>,
+    ) -> Result<(), Stop> {
+        let of = |(_, from): &(Bytes, PayloadRef)| {
+            let from = Place::of_ref(*from)?;
+            Some((from, moves.get(&from).copied()?))
+        };
+        let moves = keys.iter().filter_map(of).collect();
+        self.commit(partition, keys, Extra { moves, own: Vec::new() })
+    }
+
+    /// Runs a transaction of the engine: for each key, if its record names this payload, keeps it, at the place where it stands now.
+    fn commit(
+        &self,
+        partition: u64,
+        keys: &[(Bytes, PayloadRef)],
+        extra: Extra,
+    ) -> Result<(), Stop> {
+        // Large records are split among transactions; each of them is far below the limit.
+        let mut bytes = 0;
+        let half = keys.len() / 2;
+        if half > 0 {
+            let snapshot = self.shared.snapshots.open();
+            for (key, _) in keys {
+                let found = self.shared.index.get(&value::key(partition, key), snapshot.seq)?;
+                bytes += key.len() + found.map_or(0, |value| value.len());
+            }
+        }
+        if bytes > MOVE_BYTES_MAX {
+            let (first, second) = keys.split_at(half);
+            let moves = extra.moves.clone();
+            self.commit(partition, first, Extra { moves, own: Vec::new() })?;
+            return self.commit(partition, second, extra);
+        }
+        let wanted = keys.to_vec();
+        let body = move |view: &dyn ossia_store::View| {
+            let mut writes = Writes::none();
+            for (key, from) in &wanted {
+                if let Some(record) = view.get(key)?
+                    && record.payload == Some(*from)
+                {
+                    let kept = ossia_store::Payload::Of(key.clone());
+                    writes.put_with(key.clone(), record.value, kept);
+                }
+            }
+            Ok(writes)
+        };
+        let transaction = Transaction {
+            partition: Partition(partition),
+            token: Token::unique(),
+            hints: keys.iter().map(|(key, _)| key.clone()).collect(),
+            body: Arc::new(body),
+        };
+        for _ in 0..ROUNDS_MAX {
+            self.wait_for_index()?;
+            if self.try_commit(&transaction, &extra)? {
+                return Ok(());
+            }
+        }
+        Err(Stop::Later("the commit thread has sent a transaction back too often".into()))
+    }
+
+    /// `false` when what was read is too old.
+    fn try_commit(&self, transaction: &Transaction, extra: &Extra) -> Result<bool, Stop> {
+        let snapshot = Arc::new(self.shared.snapshots.open());
+        let mut brought = Brought::new();
+        for key in &transaction.hints {
+            let whole = value::key(transaction.partition.0, key);
+            let record = match self.shared.index.get(&whole, snapshot.seq)? {
+                None => None,
+                Some(found) => Some(value::decode(&found).ok_or_else(|| {
+                    Stop::Later("a record of the index is not of its form".into())
+                })?),
+            };
+            brought.insert(key.clone(), record);
+        }
+        let later = |what: String| Stop::Later(format!("a transaction of its own: {what}"));
+        let preview = run_body(transaction, &Bringing(&brought))
+            .map_err(|rejection| later(rejection.to_string()))?
+            .map_err(|_| later("it reads what it has not named".into()))?;
+        let permit = Arc::clone(&self.permits).try_acquire_owned();
+        let permit = permit.map_err(|_| later("another one is under way".into()))?;
+        let (reply, told) = oneshot::channel();
+        let (transaction, extra) = (transaction.clone(), Some(Box::new(extra.clone())));
+        let entry = Entry { transaction, snapshot, brought, preview, extra, reply, permit };
+        if self.shared.queue.push(entry).is_err() {
+            return Err(Stop::Ended);
+        }
+        match told.blocking_recv() {
+            Ok(Reply::Done(Ok(()))) => Ok(true),
+            Ok(Reply::Again { .. }) => Ok(false),
+            Ok(Reply::Done(Err(StoreError::Rejected(ossia_store::Rejection::Full(what))))) => {
+                Err(later(what))
+            }
+            Ok(Reply::Done(Err(error))) => {
+                self.check()?;
+                Err(later(error.to_string()))
+            }
+            Err(_) => Err(Stop::Ended),
+        }
+    }
+
+    /// Moves add to the index: they wait while that is behind.
+    fn wait_for_index(&self) -> Result<(), Stop> {
+        loop {
+            self.check()?;
+            let now = *self.shared.pressure.borrow();
+            if now.runs < RUNS_STOP && now.sealed < SEALED_STOP {
+                return Ok(());
+            }
+            if !self.shared.chores.pause(BEHIND_PAUSE) {
+                return Err(Stop::Ended);
+            }
+        }
+    }
+
+    /// Looks at every payload that the index names: moves those that stand where `leaves` says, and tells of the others.
+    ///
+    /// One state of the index is looked at throughout: so what no record named there, none will ever name.
+    fn pass(
+        &mut self,
+        leaves: impl Fn(&Place) -> bool,
+        mut stays: impl FnMut(&Place),
+    ) -> Result<(), Stop> {
+        let shared = Arc::clone(&self.shared);
+        let snapshot = shared.snapshots.open();
+        let (from, to) = value::users();
+        let mut batch = Vec::new();
+        for (count, item) in shared.index.range(&from, &to, snapshot.seq).enumerate() {
+            if count % PASS_RECORDS == 0 && !self.shared.chores.pause(Duration::from_millis(1)) {
+                return Err(Stop::Ended);
+            }
+            let (key, found) = item?;
+            let split = value::split(&key).zip(value::place(&found));
+            let Some(((partition, key), place)) = split else {
+                return Err(Stop::Later("a record of the index is not of its form".into()));
+            };
+            match place {
+                Some(place) if leaves(&place) => {
+                    batch.push(Candidate { partition, key: Bytes::copy_from_slice(key), place });
+                    if batch.len() >= BATCH_RECORDS {
+                        self.move_live(std::mem::take(&mut batch))?;
+                    }
+                }
+                Some(place) => stays(&place),
+                None => {}
+            }
+        }
+        self.move_live(batch)
+    }
+
+    fn look_due(&self) -> bool {
+        use std::sync::atomic::Ordering;
+        let bytes = self.values.bytes();
+        let let_go = self.shared.values_let_go.load(Ordering::Relaxed);
+        let floor = self.shared.options.segment_bytes;
+        if let_go > floor && let_go.saturating_mul(100) > bytes.saturating_mul(LOOK_PERCENT) {
+            return true;
+        }
+        // What was let go before this start is not known: once everything could have been written anew a few times, it is looked up.
+        let written = (self.shared.span.active() - self.looked_at).saturating_mul(floor);
+        bytes > 0 && written / 4 > bytes.max(self.shared.options.journal_bytes)
+    }
+
+    /// Empties the files of the value log that have lost much, and removes those that nothing names.
+    fn look_after_values(&mut self) -> Result<(), Stop> {
+        self.looked_at = self.shared.span.active();
+        self.shared.values_let_go.store(0, std::sync::atomic::Ordering::Relaxed);
+        let closed: BTreeMap<u64, u64> = self.values.closed().collect();
+        let live = self.live_bytes()?;
+        let of = |number: &u64| live.get(number).copied().unwrap_or(0);
+        let small = self.shared.options.segment_bytes / 4;
+        let smalls = closed.values().filter(|&&bytes| bytes < small).count();
+        let leaves: BTreeSet<u64> = closed
+            .iter()
+            .filter(|&(number, &bytes)| {
+                let lost = bytes.saturating_sub(of(number));
+                lost.saturating_mul(100) >= bytes.saturating_mul(LOST_PERCENT)
+                    || (bytes < small && smalls >= SMALL_FILES_MAX)
+            })
+            .map(|(&number, _)| number)
+            .collect();
+        if leaves.is_empty() {
+            return Ok(());
+        }
+        let to_move = leaves.iter().any(|number| of(number) > 0);
+        let left = if to_move {
+            self.pass(
+                |place| place.home == Home::Values && leaves.contains(&place.number),
+                |_| {},
+            )?;
+            self.live_bytes()?
+        } else {
+            live
+        };
+        let gone = leaves.into_iter().filter(|number| !left.contains_key(number));
+        for number in gone {
+            let unnamed = (value::values_file(number), None);
+            self.commit(0, &[], Extra { own: vec![unnamed], ..Extra::default() })?;
+            self.values.remove(number).map_err(later)?;
+        }
+        Ok(())
+    }
+
+    /// Bytes that the index names in each file of the value log.
+    fn live_bytes(&mut self) -> Result<BTreeMap<u64, u64>, Stop> {
+        let mut live = BTreeMap::new();
+        self.pass(
+            |_| false,
+            |place| {
+                if place.home == Home::Values {
+                    *live.entry(place.number).or_default() += u64::from(place.length);
+                }
+            },
+        )?;
+        Ok(live)
+    }
+}
+
+fn later(error: io::Error) -> Stop {
+    Stop::Later(error.to_string())
+}

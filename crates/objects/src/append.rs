@@ -87,7 +87,9 @@ impl Core {
         match taken.bytes {
             TakenBytes::Inline(pieces) => {
                 let addition = addition(Added::Payload(pieces), self.now_ms());
-                self.commit_append(&place, &key, wish, addition).await
+                let (output, content) = self.commit_append(&place, &key, wish, addition).await?;
+                self.note_small_append(partition, content, output.next_position, length);
+                Ok(output)
             }
             TakenBytes::Blob(writer) => {
                 let core = Arc::clone(self);
@@ -96,7 +98,7 @@ impl Core {
                     let addition = addition(Added::Blob(blob.id), core.now_ms());
                     let told = core.commit_append(&place, &key, wish, addition).await;
                     core.settle_blob(blob.id, &told).await;
-                    told
+                    told.map(|(output, _)| output)
                 })
                 .await
             }
@@ -122,7 +124,7 @@ impl Core {
         key: &ObjectKey,
         wish: Wish,
         addition: Addition,
-    ) -> Result<AppendOutput, AppendError> {
+    ) -> Result<(AppendOutput, ContentId), AppendError> {
         let hints = vec![wish.head_key.clone()];
         self.change(place, place.partition(key), hints, Gate::Open, move |view| {
             let head = read_head(view, &wish.head_key)?;
@@ -207,7 +209,9 @@ fn check<'a>(head: Option<&'a Head>, wish: &'a Wish, adds: u64) -> Result<Fit<'a
     }
 }
 
-fn create(wish: &Wish, addition: &Addition, creation: &Creation) -> (Writes, AppendOutput) {
+type Appended = (AppendOutput, ContentId);
+
+fn create(wish: &Wish, addition: &Addition, creation: &Creation) -> (Writes, Appended) {
     let modified_s = not_before(None, addition.now_ms);
     let head = Head {
         kind: Kind::Appendable { etag_s: modified_s, sealed_s: None, fence: 0 },
@@ -225,7 +229,7 @@ fn create(wish: &Wish, addition: &Addition, creation: &Creation) -> (Writes, App
     let mut writes = Writes::none();
     add_extent(&mut writes, addition.content, head.length, addition);
     writes.put(wish.head_key.clone(), head.encode());
-    (writes, output(&head, true))
+    (writes, (output(&head, true), addition.content))
 }
 
 fn extend(
@@ -233,15 +237,15 @@ fn extend(
     addition: &Addition,
     old: &Head,
     etag_s: u64,
-) -> Verdict<AppendOutput, AppendError> {
+) -> Verdict<Appended, AppendError> {
+    let Content::Extents(content) = old.content else {
+        let damage = crate::records::Damage::new("head", "an appendable without extents");
+        return Err(Stop::from(damage));
+    };
     let mut head = old.clone();
     head.acl = wish.acl.unwrap_or(old.acl);
     let mut writes = Writes::none();
     if addition.length > 0 {
-        let Content::Extents(content) = old.content else {
-            let damage = crate::records::Damage::new("head", "an appendable without extents");
-            return Err(Stop::from(damage));
-        };
         head.length += addition.length;
         // I8
         head.crc64 = crc64::combine(old.crc64, addition.crc64, addition.length);
@@ -255,7 +259,7 @@ fn extend(
     if head != *old {
         writes.put(wish.head_key.clone(), head.encode());
     }
-    Ok((writes, output(&head, false)))
+    Ok((writes, (output(&head, false), content)))
 }
 
 fn add_extent(writes: &mut Writes, content: ContentId, end: u64, addition: &Addition) {

@@ -3,13 +3,16 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use ossia_store::{BlobId, Decision, NotBrought, Partition, Store, View, Writes, transact};
+use ossia_store::{
+    BlobError, BlobId, Decision, NotBrought, Partition, Store, View, Writes, transact,
+};
 use tokio::time::Instant;
 
 use crate::{
     AppendError, BucketError, Clock, CopyError, DeleteError, Failure, ListError, PutError,
     ReadObjectError, SealError, Settings,
     keys::{self, SYSTEM},
+    packer::Packer,
     readers::Readers,
     reaper::Signals,
     records::{BucketRecord, BucketState, Catalogue, Damage, Stored},
@@ -30,6 +33,7 @@ pub(crate) struct Core {
     pub(crate) settings: Settings,
     pub(crate) readers: Arc<Readers>,
     pub(crate) reaper: Arc<Signals>,
+    pub(crate) packer: Arc<Packer>,
     pub(crate) stats: StatCache,
 }
 
@@ -229,6 +233,8 @@ impl Core {
         for tried in 1..=BLOB_TRIES {
             match self.store.adopt(id).await {
                 Ok(()) => return,
+                // Its object was deleted and reaped meanwhile.
+                Err(BlobError::NotFound) => return,
                 // Harmless: it is readable where it is, and the next start adopts it.
                 Err(error) if tried == BLOB_TRIES => {
                     tracing::warn!(blob = %id, %error, "blob left in staging");

@@ -95,7 +95,11 @@ impl IntakeError {
 
 /// What [`ossia_store::Blobs::create`] is told: where to look whether the blob is named, and a hint for humans.
 pub(crate) fn owner(partition: Partition, key: &ObjectKey) -> Bytes {
-    let hint = key.as_bytes();
+    owner_with_hint(partition, key.as_bytes())
+}
+
+/// [`owner`] for what no request asked for.
+pub(crate) fn owner_with_hint(partition: Partition, hint: &[u8]) -> Bytes {
     let hint = &hint[..hint.len().min(OWNER_HINT_BYTES)];
     let mut owner = BytesMut::with_capacity(9 + hint.len());
     owner.put_u8(OWNER_FORMAT);

@@ -45,7 +45,8 @@ pub(crate) const TOMBSTONE: u8 = b't';
 /// First bytes of keys that keep a bucket from being deleted: heads, older versions, delete markers, uploads.
 pub(crate) const HOLDING: [u8; 4] = [HEAD, b'v', b'n', b'm'];
 
-const EXTENT: u8 = b'c';
+/// First byte of an extent's key.
+pub(crate) const EXTENT: u8 = b'c';
 const REFERENCE: u8 = b's';
 
 /// Names content. Never used twice: 48 bits of milliseconds, so that what is written together lies together, and 80 random bits.
@@ -111,6 +112,11 @@ pub(crate) fn extents(content: ContentId) -> Bytes {
 pub(crate) fn extent_end(key: &[u8]) -> Option<u64> {
     let end = key.get(17..)?;
     Some(u64::from_be_bytes(end.try_into().ok()?))
+}
+
+/// The content that an extent's key names.
+pub(crate) fn extent_content(key: &[u8]) -> Option<ContentId> {
+    ContentId::from_slice(key.get(1..17)?)
 }
 
 /// The key that tells which content names a blob.

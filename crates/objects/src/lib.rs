@@ -29,6 +29,8 @@ mod keys;
 mod list;
 mod object;
 mod objects;
+mod pack;
+mod packer;
 mod put;
 mod read;
 mod readers;
@@ -56,7 +58,7 @@ pub use object::{
 pub use objects::Objects;
 pub use ossia_store::Health;
 pub use read::{Download, OpenObject};
-pub use settings::Settings;
+pub use settings::{Packing, Settings};
 pub use words::Directive;
 
 #[cfg(test)]

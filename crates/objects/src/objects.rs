@@ -11,6 +11,7 @@ use crate::{
     ObjectInfo, OpenError, OpenObject, PutError, PutInput, PutOutput, ReadObjectError, SealError,
     SealInput, SealOutput, Settings,
     core::Core,
+    packer::{Packer, PackerTask},
     reaper::ReaperTask,
     stat::StatCache,
     words::{BucketAcl, BucketName, ObjectKey},
@@ -22,6 +23,7 @@ pub struct Objects {
     pub(crate) core: Arc<Core>,
     /// Ends with the last clone.
     reaper: Arc<ReaperTask>,
+    packer: Arc<PackerTask>,
 }
 
 impl fmt::Debug for Objects {
@@ -31,7 +33,8 @@ impl fmt::Debug for Objects {
 }
 
 impl Objects {
-    /// Opens the object layer: settles what an earlier run left in staging, resumes bucket deletions, starts the reaper.
+    /// Opens the object layer: settles what an earlier run left in staging, resumes bucket deletions, starts the reaper
+    /// and the packer.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -40,22 +43,27 @@ impl Objects {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Result<Self, OpenError> {
+        let settings = settings.clamped();
+        let packer = Arc::new(Packer::new(settings.packing.clone()));
         let core = Core {
             store,
             clock,
-            settings: settings.clamped(),
+            settings,
             readers: Arc::default(),
             reaper: Arc::default(),
+            packer,
             stats: StatCache::default(),
         };
         let core = Arc::new(core);
         core.sweep().await?;
         let reaper = Arc::new(ReaperTask::start(Arc::clone(&core)));
-        Ok(Self { core, reaper })
+        let packer = Arc::new(PackerTask::start(Arc::clone(&core)));
+        Ok(Self { core, reaper, packer })
     }
 
     /// Stops background work, in bounded time. The store stays open.
     pub async fn close(&self) {
+        self.packer.stop().await;
         self.reaper.stop().await;
     }
 

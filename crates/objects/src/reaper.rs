@@ -224,10 +224,13 @@ impl Core {
                 self.reaper.wake(partition);
                 return Ok(true);
             }
-            for (key, _) in page {
+            for (key, record) in page {
                 let content = keys::tombstone_content(&key)
                     .ok_or_else(|| Damage::new("tombstone", "its key is no content id"))?;
-                if self.readers.is_pinned(content, partition) {
+                // One that is damaged is told of below.
+                let readers_of = Tombstone::decode(&record.value).ok().and_then(|t| t.readers_of);
+                let readers_of = readers_of.unwrap_or(content);
+                if self.readers.is_pinned(readers_of, partition) {
                     held = true;
                     continue;
                 }

@@ -36,6 +36,86 @@ pub struct Settings {
     pub reap_batch: usize,
     /// The largest piece of a body that a read hands out, in bytes. Default 256 KiB. A reader holds at most two.
     pub read_piece_bytes: usize,
+    /// How runs of small appends are folded into blobs.
+    pub packing: Packing,
+}
+
+/// When runs of small appends are folded into blobs, and how gently.
+///
+/// A run is a row of small appends of one object with no large one between. It is packed when any of these holds; the point is few,
+/// large blobs for logs that grow fast, and little left over in those that rest:
+/// - it has `run_bytes_full`;
+/// - it has `run_bytes`, or `run_appends` and `rest_bytes`, and `spacing` has passed since it began or since the last one was packed;
+/// - nothing has been added for `quiet`, and it has `rest_bytes` or `run_appends`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packing {
+    /// Whether anything is packed. Default `true`.
+    pub enabled: bool,
+    /// A run of so many bytes is packed at once. Default 8 MiB.
+    pub run_bytes_full: u64,
+    /// A run of so many bytes is worth packing while its object grows. Default 256 KiB.
+    pub run_bytes: u64,
+    /// So is one of so many appends, 2 or more. Default 2,048.
+    pub run_appends: u64,
+    /// A run with fewer bytes and fewer than `run_appends` stays as it is, also at rest: it reads well enough, and a file of its
+    /// own would cost more. Default 64 KiB.
+    pub rest_bytes: u64,
+    /// The shortest time from the begin of a run, or from the last one of its object, until it is packed, unless it has
+    /// `run_bytes_full`. Default 1 s.
+    pub spacing: Duration,
+    /// An object to which nothing has been added for so long is at rest. Default 5 s.
+    pub quiet: Duration,
+    /// The most bytes in one blob, 1 or more. Default 64 MiB.
+    pub blob_bytes_max: u64,
+    /// The most appends in one blob, 2 to 65,536: what packing holds in memory, some 64 bytes each. Default 65,536.
+    pub blob_appends_max: usize,
+    /// How many appends one transaction replaces, 2 to 450. Default 256.
+    pub batch: usize,
+    /// Packing pauses so many times as long as it works. Default 3: a quarter of one core at most.
+    pub pause_factor: u32,
+    /// With more bytes than this waiting it no longer pauses. Default 256 MiB.
+    pub backlog_bytes: u64,
+    /// For how many objects it is remembered what has been added, some 100 bytes each. Default 65,536. Those forgotten are found
+    /// again by the walk.
+    pub objects_max: usize,
+    /// How often all buckets are walked for runs that nobody remembers: `quiet` after a start, then whenever some have been
+    /// forgotten, but no more often than this. Default 6 h.
+    pub walk_interval: Duration,
+    /// The pause of a walk after each 512 records. Default 20 ms.
+    pub walk_pause: Duration,
+}
+
+impl Default for Packing {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            run_bytes_full: 8 << 20,
+            run_bytes: 256 << 10,
+            run_appends: 2_048,
+            rest_bytes: 64 << 10,
+            spacing: Duration::from_secs(1),
+            quiet: Duration::from_secs(5),
+            blob_bytes_max: 64 << 20,
+            blob_appends_max: 65_536,
+            batch: 256,
+            pause_factor: 3,
+            backlog_bytes: 256 << 20,
+            objects_max: 65_536,
+            walk_interval: Duration::from_secs(6 * 3_600),
+            walk_pause: Duration::from_millis(20),
+        }
+    }
+}
+
+impl Packing {
+    fn clamped(mut self) -> Self {
+        self.run_appends = self.run_appends.max(2);
+        self.blob_bytes_max = self.blob_bytes_max.max(1);
+        self.blob_appends_max = self.blob_appends_max.clamp(2, 65_536);
+        self.batch = self.batch.clamp(2, 450);
+        self.pause_factor = self.pause_factor.min(1_000);
+        self
+    }
 }
 
 impl Default for Settings {
@@ -52,6 +132,7 @@ impl Default for Settings {
             reap_interval: Duration::from_secs(60),
             reap_batch: 128,
             read_piece_bytes: 256 << 10,
+            packing: Packing::default(),
         }
     }
 }
@@ -63,6 +144,7 @@ impl Settings {
         self.append_max_bytes = self.append_max_bytes.min(50_000 << 30);
         self.reap_batch = self.reap_batch.clamp(1, 256);
         self.read_piece_bytes = self.read_piece_bytes.clamp(1 << 10, 4 << 20);
+        self.packing = self.packing.clamped();
         self.reap_interval = self.reap_interval.max(Duration::from_millis(10));
         self
     }

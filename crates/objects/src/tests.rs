@@ -5,6 +5,7 @@ mod buckets;
 mod copy;
 mod crash;
 mod list;
+mod pack;
 mod put;
 mod reaper;
 mod support;

@@ -216,7 +216,8 @@ pub(crate) fn let_go(writes: &mut Writes, old: &Head, now_ms: u64) -> bool {
     let Some(content) = old.content_id() else {
         return false;
     };
-    let tombstone = Tombstone { when_ms: now_ms, length: old.length, blobs: Vec::new() };
+    let tombstone =
+        Tombstone { when_ms: now_ms, length: old.length, blobs: Vec::new(), readers_of: None };
     writes.put(keys::tombstone(content), tombstone.encode());
     true
 }

@@ -100,6 +100,9 @@ pub(crate) struct Tombstone {
     pub(crate) length: u64,
     /// Blobs that no extent names any more, and that may still be there (I9).
     pub(crate) blobs: Vec<BlobId>,
+    /// The content whose readers may still read these blobs, if it is not the one that was let go: for blobs whose bytes were put
+    /// into another one. A program that does not know this field could only cut such a reader short.
+    pub(crate) readers_of: Option<ContentId>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -110,6 +113,8 @@ pub(crate) struct TombstoneWire {
     length: u64,
     #[prost(bytes = "vec", repeated, tag = "3")]
     blobs: Vec<Vec<u8>>,
+    #[prost(bytes = "vec", tag = "4")]
+    readers_of: Vec<u8>,
 }
 
 impl Stored for Tombstone {
@@ -121,6 +126,7 @@ impl Stored for Tombstone {
             when_ms: self.when_ms,
             length: self.length,
             blobs: self.blobs.iter().map(|id| id.0.to_vec()).collect(),
+            readers_of: self.readers_of.map_or_else(Vec::new, |content| content.0.to_vec()),
         }
     }
 
@@ -131,6 +137,10 @@ impl Stored for Tombstone {
             when_ms: wire.when_ms,
             length: wire.length,
             blobs: blobs.map_err(|_| "not a blob id")?,
+            readers_of: match &wire.readers_of[..] {
+                [] => None,
+                id => Some(ContentId::from_slice(id).ok_or("not a content id")?),
+            },
         })
     }
 }

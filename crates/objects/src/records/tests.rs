@@ -118,7 +118,8 @@ proptest! {
         let extent = Extent { length, crc64, source };
         prop_assert_eq!(Extent::decode(&extent.encode()), Ok(extent));
         let blobs = blobs.into_iter().map(BlobId).collect();
-        let tombstone = Tombstone { when_ms: crc64, length, blobs };
+        let readers_of = (length % 2 == 0).then(|| ContentId::new(length >> 16));
+        let tombstone = Tombstone { when_ms: crc64, length, blobs, readers_of };
         prop_assert_eq!(Tombstone::decode(&tombstone.encode()), Ok(tombstone));
     }
 

@@ -1,9 +1,10 @@
 //! The process dies at every single change that an operation makes to the store, before it happens or just after; the next start
 //! finds all that was acknowledged, and a store without anything left over.
 
-use super::support::{World, key, logs, name, pattern, plain, settings};
+use super::support::{World, key, logs, name, packing, pattern, plain, settings};
 use crate::{
     CopyInput, Directive, Settings,
+    pack::Tier,
     words::{Attributes, Conditions},
 };
 
@@ -16,8 +17,12 @@ where
     A: AsyncFn(&World) -> bool,
     C: AsyncFn(&World, bool),
 {
-    let settings =
-        Settings { copy_appendable: true, closing_wait: std::time::Duration::ZERO, ..settings() };
+    let settings = Settings {
+        copy_appendable: true,
+        closing_wait: std::time::Duration::ZERO,
+        packing: packing(),
+        ..settings()
+    };
     for after in [false, true] {
         let mut step = 1;
         loop {
@@ -119,6 +124,108 @@ async fn a_deleted_log_does_not_come_back_and_is_reaped_from_wherever_it_stopped
         },
     )
     .await;
+}
+
+/// Eight small appends, a large one, eight small ones, and the bytes of all.
+async fn append_two_runs(world: &World) -> Vec<u8> {
+    let mut whole = Vec::new();
+    for i in 0..17 {
+        let bytes = pattern(if i == 8 { 100 } else { 10 + i as usize }, i);
+        world.append("log", whole.len() as u64, &bytes).await.unwrap();
+        whole.extend_from_slice(&bytes);
+    }
+    whole
+}
+
+/// Packs everything; whether nothing was in the way.
+async fn pack_all(world: &World, tier: Tier) -> bool {
+    let mut done = true;
+    for (partition, content) in world.contents().await {
+        done &= world.objects.core.pack_content(partition, content, 0, tier).await.is_ok();
+    }
+    done
+}
+
+#[tokio::test]
+async fn packing_may_stop_anywhere_and_nothing_is_lost_or_left_over() {
+    let (whole, bytes) = (std::sync::OnceLock::new(), |whole: &std::sync::OnceLock<Vec<u8>>| {
+        whole.get().cloned().unwrap()
+    });
+    for later in [Tier::Payloads, Tier::Blobs] {
+        die_everywhere(
+            1,
+            async |world| {
+                let appended = append_two_runs(world).await;
+                whole.get_or_init(|| appended);
+                if later == Tier::Blobs {
+                    world.pack(Tier::Payloads).await;
+                    append_blobs(world, 30).await;
+                }
+            },
+            async |world| {
+                let packed = pack_all(world, later).await;
+                // What packing lets go of is part of the story.
+                packed & world.objects.core.reap_all().await.is_ok()
+            },
+            async |world, _| {
+                let read = world.read("log").await;
+                assert!(read[..].starts_with(&bytes(&whole)));
+                assert_eq!(Some(read.len() as u64), length(world, "log").await);
+                // Once more, over whatever the first time has left.
+                assert!(pack_all(world, Tier::Payloads).await);
+                assert!(world.read("log").await == read);
+                assert_eq!(world.objects.head(&logs(), &key("log")).await.unwrap().crc64, {
+                    crate::words::crc64::checksum(&read)
+                });
+            },
+        )
+        .await;
+    }
+}
+
+/// Appends that become a blob each.
+async fn append_blobs(world: &World, count: u64) {
+    for i in 0..count {
+        let position = length(world, "log").await.unwrap();
+        world.append("log", position, &pattern(65, i)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_log_deleted_while_it_was_packed_goes_wherever_either_stopped() {
+    for packed_first in [true, false] {
+        die_everywhere(
+            1,
+            async |world| {
+                append_two_runs(world).await;
+                world.put("other", &pattern(200, 9)).await;
+            },
+            async |world| {
+                let mut packed = true;
+                if packed_first {
+                    packed = pack_all(world, Tier::Payloads).await;
+                }
+                let contents = world.contents().await;
+                let deleted = world.objects.delete(&logs(), &key("log")).await.is_ok();
+                if !packed_first {
+                    for (partition, content) in contents {
+                        let core = &world.objects.core;
+                        let told = core.pack_content(partition, content, 0, Tier::Payloads).await;
+                        packed &= told.is_ok();
+                    }
+                }
+                let _ = world.objects.core.reap_all().await;
+                deleted && (packed || !packed_first)
+            },
+            async |world, acknowledged| {
+                if acknowledged {
+                    assert_eq!(length(world, "log").await, None);
+                }
+                assert_eq!(world.read("other").await, pattern(200, 9));
+            },
+        )
+        .await;
+    }
 }
 
 #[tokio::test]

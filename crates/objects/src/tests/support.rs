@@ -24,8 +24,9 @@ use tokio::sync::Notify;
 
 use crate::{
     AppendError, AppendInput, AppendOutput, Body, BodyError, CreateBucketInput, Creation,
-    ManualClock, Objects, PutInput, PutOutput, Settings,
+    ManualClock, Objects, Packing, PutInput, PutOutput, Settings,
     keys::{self, ContentId, SYSTEM},
+    pack::Tier,
     records::{Catalogue, Extent, Head, Source, Stored},
     words::{BucketName, ObjectKey},
 };
@@ -54,8 +55,30 @@ pub(super) fn settings() -> Settings {
         // Nothing in a test waits for it.
         reap_interval: Duration::from_secs(3_600),
         closing_wait: Duration::from_millis(500),
+        packing: Packing { enabled: false, ..Packing::default() },
         ..Settings::default()
     }
+}
+
+/// Packs whatever can be packed, in small steps, but only when asked.
+pub(super) fn packing() -> Packing {
+    Packing {
+        enabled: false,
+        run_bytes_full: 1,
+        run_bytes: 1,
+        run_appends: 2,
+        rest_bytes: 1,
+        spacing: Duration::ZERO,
+        quiet: Duration::ZERO,
+        batch: 3,
+        pause_factor: 0,
+        ..Packing::default()
+    }
+}
+
+/// Packs all the time.
+pub(super) fn always_packing() -> Settings {
+    Settings { packing: Packing { enabled: true, ..packing() }, ..settings() }
 }
 
 /// Pieces as a body.
@@ -221,6 +244,39 @@ impl World {
         }
     }
 
+    /// The contents of all objects, and where they lie.
+    pub(super) async fn contents(&self) -> Vec<(Partition, ContentId)> {
+        let mut all = Vec::new();
+        for partition in self.partitions().await {
+            for (_, record) in self.keys(partition).await.iter().filter(|(key, _)| key[0] == b'h') {
+                let content = Head::decode(&record.value).unwrap().content_id();
+                all.extend(content.map(|content| (partition, content)));
+            }
+        }
+        all
+    }
+
+    /// The extents of an object: their ends, and whether they lie in a blob.
+    pub(super) async fn extents(&self, content: ContentId) -> Vec<(u64, bool)> {
+        let mut all = Vec::new();
+        for partition in self.partitions().await {
+            for (key, record) in self.keys(partition).await {
+                if keys::extent_content(&key).filter(|_| key[0] == b'c') == Some(content) {
+                    all.push((keys::extent_end(&key).unwrap(), record.payload.is_none()));
+                }
+            }
+        }
+        all
+    }
+
+    /// Packs everything, whether or not it is ripe.
+    pub(super) async fn pack(&self, tier: Tier) {
+        for (partition, content) in self.contents().await {
+            let told = self.objects.core.pack_content(partition, content, 0, tier).await;
+            told.unwrap();
+        }
+    }
+
     /// Every key of a partition.
     pub(super) async fn keys(&self, partition: Partition) -> Vec<(Bytes, Record)> {
         let mut all = Vec::new();
@@ -270,6 +326,8 @@ impl World {
     /// After a restart and a round of the reaper there is nothing in the store that nobody needs, and all that somebody needs:
     /// every extent belongs to a head, every blob to an extent, every partition with keys to a bucket.
     pub(super) async fn assert_tidy(&mut self) {
+        // Nothing is on its way while this looks.
+        self.settings.packing.enabled = false;
         // In a hostile store a blob may refuse to move; the next start tries again.
         for _ in 0..if self.hostile { 4 } else { 1 } {
             self.restart().await;
@@ -359,6 +417,8 @@ pub(super) struct Watched {
     pub(super) blobs: Arc<Mutex<BTreeSet<BlobId>>>,
     /// Holds the next read of this key up, after it has been read.
     pub(super) stall: Mutex<Option<Stall>>,
+    /// Holds the next blob up that is finished, when it is durable.
+    pub(super) stall_blob: Arc<Mutex<Option<Stall>>>,
     /// Transactions happen, but nobody is ever told.
     pub(super) mute: AtomicBool,
     steps: Arc<Death>,
@@ -433,6 +493,7 @@ impl Watched {
             started: Mutex::default(),
             blobs: Arc::default(),
             stall: Mutex::default(),
+            stall_blob: Arc::default(),
             mute: AtomicBool::new(false),
             steps: Arc::default(),
         }
@@ -541,6 +602,7 @@ impl Index for Watched {
 struct WatchedWriter {
     inner: Box<dyn BlobWriter>,
     blobs: Arc<Mutex<BTreeSet<BlobId>>>,
+    stall: Arc<Mutex<Option<Stall>>>,
     steps: Arc<Death>,
 }
 
@@ -557,6 +619,11 @@ impl BlobWriter for WatchedWriter {
             }
             let blob = self.inner.finish().await?;
             self.blobs.lock().unwrap().insert(blob.id);
+            let stall = self.stall.lock().unwrap().take();
+            if let Some(stall) = stall {
+                stall.reached.notify_one();
+                stall.go_on.notified().await;
+            }
             if matches!(fate, Fate::Last) { Err(blob_io()) } else { Ok(blob) }
         })
     }
@@ -570,7 +637,8 @@ impl Blobs for Watched {
             }
             let inner = self.inner.create(owner).await?;
             let (blobs, steps) = (Arc::clone(&self.blobs), Arc::clone(&self.steps));
-            Ok(Box::new(WatchedWriter { inner, blobs, steps }) as Box<dyn BlobWriter>)
+            let stall = Arc::clone(&self.stall_blob);
+            Ok(Box::new(WatchedWriter { inner, blobs, stall, steps }) as Box<dyn BlobWriter>)
         })
     }
 

@@ -86,6 +86,7 @@ impl Core {
         let now_ms = self.now_ms();
         let key = keys::catalogue(&input.name);
         let hints = vec![key.clone(), keys::counters()];
+        let named = input.name.clone();
         let (input, buckets_max) = (input.clone(), self.settings.buckets_max);
         let partitions = self.store.partitions_per_bucket().max(1);
         let claimed = run(&*self.store, SYSTEM, hints, move |view| {
@@ -139,7 +140,7 @@ impl Core {
             writes.put(key.clone(), mine.encode());
             Ok((writes, Claim::Mine(mine, old)))
         });
-        told(claimed.await?)
+        told(self.known.change(&named, claimed).await?)
     }
 
     /// Writes the copies of a bucket that is in the making and opens it; `None` when someone has taken it over.
@@ -202,7 +203,7 @@ impl Core {
     ) -> Result<bool, Failure> {
         let key = keys::catalogue(name);
         let expected = expected.clone();
-        run_plain(&*self.store, SYSTEM, vec![key.clone()], move |view| {
+        let replaced = run_plain(&*self.store, SYSTEM, vec![key.clone()], move |view| {
             let old = Catalogue::decode_option(view.get(&key)?.as_ref())?;
             let Some(old) = old.filter(|old| same_but_acl(old, &expected)) else {
                 return Ok((Writes::none(), false));
@@ -226,8 +227,8 @@ impl Core {
                 }
             }
             Ok((writes, true))
-        })
-        .await
+        });
+        self.known.change(name, replaced).await
     }
 
     pub(crate) async fn bucket(&self, name: &BucketName) -> Result<Bucket, BucketError> {
@@ -235,11 +236,20 @@ impl Core {
         Ok(bucket(name, &place.catalogue))
     }
 
+    /// In a task of its own: what is remembered of the bucket must not be older than a change that its caller did not wait for.
     pub(crate) async fn set_bucket_acl(
-        &self,
+        self: &Arc<Self>,
         name: &BucketName,
         acl: BucketAcl,
     ) -> Result<(), BucketError> {
+        let (core, name) = (Arc::clone(self), name.clone());
+        match tokio::spawn(async move { core.change_acl(&name, acl).await }).await {
+            Ok(result) => result,
+            Err(error) => Err(Failure::Unknown(error.to_string()).into()),
+        }
+    }
+
+    async fn change_acl(&self, name: &BucketName, acl: BucketAcl) -> Result<(), BucketError> {
         let key = keys::catalogue(name);
         let changed = run(&*self.store, SYSTEM, vec![key.clone()], move |view| {
             let old = Catalogue::decode_option(view.get(&key)?.as_ref())?;
@@ -252,7 +262,7 @@ impl Core {
             }
             Ok((writes, ()))
         });
-        told(changed.await?)
+        told(self.known.change(name, changed).await?)
     }
 
     pub(crate) async fn list_buckets(

@@ -12,6 +12,7 @@ use crate::{
     AppendError, BucketError, Clock, CopyError, DeleteError, Failure, ListError, PutError,
     ReadObjectError, SealError, Settings,
     keys::{self, SYSTEM},
+    known::{KnownBuckets, Seen},
     packer::Packer,
     readers::Readers,
     reaper::Signals,
@@ -35,6 +36,7 @@ pub(crate) struct Core {
     pub(crate) reaper: Arc<Signals>,
     pub(crate) packer: Arc<Packer>,
     pub(crate) stats: StatCache,
+    pub(crate) known: KnownBuckets,
 }
 
 /// A bucket that was found, and where it lies.
@@ -139,12 +141,17 @@ impl Core {
 
     /// Finds a bucket. One whose deletion is being decided is still there.
     pub(crate) async fn place<E: OperationError>(&self, name: &BucketName) -> Result<Place, E> {
-        match self.catalogue(name).await? {
-            Some(catalogue) if catalogue.state != BucketState::Creating => {
-                Ok(Place { name: name.clone(), catalogue })
+        let catalogue = match self.known.get(name) {
+            Seen::Known(catalogue) => catalogue,
+            Seen::AskStore(begun) => {
+                let found = self.catalogue(name).await?;
+                let found = found.filter(|found| found.state != BucketState::Creating);
+                let found = found.ok_or_else(E::no_such_bucket)?;
+                self.known.learn(name, &found, begun);
+                found
             }
-            _ => Err(E::no_such_bucket()),
-        }
+        };
+        Ok(Place { name: name.clone(), catalogue })
     }
 
     /// Changes a bucket's partition. The body runs behind the bucket's own record, so that a bucket is never written into once its

@@ -26,6 +26,7 @@ mod delete;
 mod error;
 mod intake;
 mod keys;
+mod known;
 mod list;
 mod object;
 mod objects;

@@ -11,6 +11,7 @@ use crate::{
     ObjectInfo, OpenError, OpenObject, PutError, PutInput, PutOutput, ReadObjectError, SealError,
     SealInput, SealOutput, Settings,
     core::Core,
+    known::KnownBuckets,
     packer::{Packer, PackerTask},
     reaper::ReaperTask,
     stat::StatCache,
@@ -48,6 +49,7 @@ impl Objects {
         let core = Core {
             store,
             clock,
+            known: KnownBuckets::new(settings.buckets_known_max),
             settings,
             readers: Arc::default(),
             reaper: Arc::default(),

@@ -27,6 +27,9 @@ pub struct Settings {
     pub copy_class_change_max_bytes: u64,
     /// How many buckets there may be. Default 100.
     pub buckets_max: u32,
+    /// How many buckets are remembered, so that an operation need not look its bucket up. Default 1,024. 0 where another process
+    /// may change the same store: its changes would go unnoticed.
+    pub buckets_known_max: usize,
     /// How long a write waits for a bucket whose deletion is being decided before it answers [`crate::Failure::Busy`].
     /// Default 2 s.
     pub closing_wait: Duration,
@@ -128,6 +131,7 @@ impl Default for Settings {
             copy_max_bytes: FIVE_GIB,
             copy_class_change_max_bytes: 1 << 30,
             buckets_max: 100,
+            buckets_known_max: 1_024,
             closing_wait: Duration::from_secs(2),
             reap_interval: Duration::from_secs(60),
             reap_batch: 128,

@@ -8,7 +8,7 @@ use std::sync::{
 use super::support::{World, in_every_world, key, logs, modes, name, plain, settings};
 use crate::{
     AppendError, BucketError, BucketSetting, CreateBucketError, CreateBucketInput,
-    DeleteBucketError, Failure, ListBucketsInput, PutError, Settings,
+    DeleteBucketError, DeleteError, Failure, ListBucketsInput, PutError, Settings,
     words::{BucketAcl, Redundancy, StorageClass},
 };
 
@@ -47,6 +47,34 @@ async fn creating_twice_is_fine_and_settings_that_cannot_change_do_not() {
         assert_eq!(absent, Err(BucketError::NoSuchBucket));
         assert_eq!(world.objects.bucket(&name("none")).await, Err(BucketError::NoSuchBucket));
         world.assert_tidy().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_remembered_is_never_an_older_one() {
+    in_every_world(async |world| {
+        let known = world.objects.bucket(&logs()).await.unwrap();
+        assert_eq!(world.objects.bucket(&logs()).await.unwrap(), known);
+        for round in 0..20 {
+            for acl in [BucketAcl::PublicRead, BucketAcl::PublicReadWrite] {
+                world.objects.set_bucket_acl(&logs(), acl).await.unwrap();
+                assert_eq!(world.objects.bucket(&logs()).await.unwrap().acl, acl);
+            }
+            world.put("k", format!("{round}").as_bytes()).await;
+            let told = world.objects.delete_bucket(&logs()).await;
+            assert_eq!(told, Err(DeleteBucketError::NotEmpty));
+            assert_eq!(world.read("k").await, format!("{round}").as_bytes());
+            world.objects.delete(&logs(), &key("k")).await.unwrap();
+            world.objects.delete_bucket(&logs()).await.unwrap();
+            assert_eq!(world.objects.bucket(&logs()).await, Err(BucketError::NoSuchBucket));
+            let late = world.objects.delete(&logs(), &key("k")).await;
+            assert_eq!(late, Err(DeleteError::NoSuchBucket));
+            world.clock.advance_ms(1_000);
+            world.create(&logs()).await;
+            let again = world.objects.bucket(&logs()).await.unwrap();
+            assert_eq!((again.acl, again.created), (known.acl, known.created + round + 1));
+        }
     })
     .await;
 }

@@ -1,0 +1,210 @@
+//! What the catalogue says of buckets, remembered: every operation asks for its bucket first.
+//!
+//! An entry is what the catalogue says for as long as all changes of the catalogue go through [`KnownBuckets::change`], which they do
+//! within one process. While a change is under way nothing is learnt, and what was being read when it began is not kept. A change
+//! whose outcome nobody knows, or that nobody waited for, ends all remembering: it may still come to be.
+//!
+//! Only open buckets are kept. One that is being made, deleted or reopened is looked up each time, and so is an absent one.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use crate::{
+    Failure,
+    records::{BucketState, Catalogue},
+    words::BucketName,
+};
+
+/// The remembered buckets.
+#[derive(Debug)]
+pub(crate) struct KnownBuckets {
+    /// The most that are kept (I7).
+    max: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    open: HashMap<BucketName, Catalogue>,
+    /// Changes under way.
+    changing: usize,
+    /// Changes that have begun.
+    begun: u64,
+    off: bool,
+}
+
+/// What is remembered of a bucket.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    Known(Catalogue),
+    /// The store must be asked; its answer may be kept with this number.
+    AskStore(u64),
+}
+
+impl KnownBuckets {
+    pub(crate) fn new(max: usize) -> Self {
+        Self { max, state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn get(&self, name: &BucketName) -> Seen {
+        let state = self.state();
+        match state.open.get(name) {
+            Some(catalogue) => Seen::Known(catalogue.clone()),
+            None => Seen::AskStore(state.begun),
+        }
+    }
+
+    /// Keeps what the store said after [`Self::get`] had told to ask it.
+    pub(crate) fn learn(&self, name: &BucketName, catalogue: &Catalogue, begun: u64) {
+        let mut state = self.state();
+        let still = state.begun == begun && state.changing == 0 && !state.off;
+        if !still || catalogue.state != BucketState::Open || self.max == 0 {
+            return;
+        }
+        if state.open.len() >= self.max {
+            // Any will do: a store with so many buckets in use asks for some of them again.
+            let one = state.open.keys().next().cloned();
+            one.and_then(|one| state.open.remove(&one));
+        }
+        state.open.insert(name.clone(), catalogue.clone());
+    }
+
+    /// Runs what may change a bucket's record in the catalogue. To be called in a task that nobody drops half-way.
+    pub(crate) async fn change<T>(
+        &self,
+        name: &BucketName,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let mut changing = Changing::begin(self, name);
+        let told = work.await;
+        changing.outcome_known = !matches!(told, Err(Failure::Unknown(_)));
+        told
+    }
+}
+
+/// A change under way.
+struct Changing<'a> {
+    known: &'a KnownBuckets,
+    outcome_known: bool,
+}
+
+impl<'a> Changing<'a> {
+    fn begin(known: &'a KnownBuckets, name: &BucketName) -> Self {
+        let mut state = known.state();
+        state.changing += 1;
+        state.begun += 1;
+        state.open.remove(name);
+        Self { known, outcome_known: false }
+    }
+}
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        let mut state = self.known.state();
+        state.changing -= 1;
+        if !self.outcome_known {
+            state.off = true;
+            state.open.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::BucketAcl;
+
+    fn name(number: usize) -> BucketName {
+        BucketName::new(&format!("bucket-{number}")).unwrap()
+    }
+
+    fn catalogue(state: BucketState) -> Catalogue {
+        Catalogue {
+            id: 1,
+            state,
+            epoch: 0,
+            since_ms: 0,
+            partitions: 1,
+            acl: BucketAcl::Private,
+            storage_class: Default::default(),
+            redundancy: Default::default(),
+            versioning: 0,
+            created_ms: 0,
+        }
+    }
+
+    fn ask(known: &KnownBuckets, name: &BucketName) -> u64 {
+        match known.get(name) {
+            Seen::AskStore(begun) => begun,
+            Seen::Known(catalogue) => panic!("known: {catalogue:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_read_before_or_during_a_change_is_not_kept() {
+        let (known, one, open) = (KnownBuckets::new(8), name(1), catalogue(BucketState::Open));
+        let before = ask(&known, &one);
+        let done = known.change(&one, async {
+            known.learn(&one, &open, before);
+            let during = ask(&known, &one);
+            known.learn(&one, &open, during);
+            Ok(during)
+        });
+        let during = done.await.unwrap();
+        known.learn(&one, &open, before);
+        ask(&known, &one);
+        // Read after the change began, perhaps before it took effect; the reader cannot tell, and so must not learn.
+        known.change(&name(2), async { Ok(()) }).await.unwrap();
+        known.learn(&one, &open, during);
+        let after = ask(&known, &one);
+        known.learn(&one, &open, after);
+        assert_eq!(known.get(&one), Seen::Known(open));
+        known.change(&one, async { Err::<(), _>(Failure::Busy) }).await.unwrap_err();
+        ask(&known, &one);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_kept_after_a_change_with_an_unknown_outcome_or_one_that_was_dropped() {
+        let (one, other, open) = (name(1), name(2), catalogue(BucketState::Open));
+        for dropped in [false, true] {
+            let known = KnownBuckets::new(8);
+            known.learn(&one, &open, ask(&known, &one));
+            assert_eq!(known.get(&one), Seen::Known(open.clone()));
+            if dropped {
+                let mut work =
+                    Box::pin(known.change(&other, std::future::pending::<Result<(), _>>()));
+                let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+                assert!(work.as_mut().poll(&mut cx).is_pending());
+            } else {
+                let unknown = async { Err::<(), _>(Failure::Unknown("lost".into())) };
+                known.change(&other, unknown).await.unwrap_err();
+            }
+            known.learn(&one, &open, ask(&known, &one));
+            ask(&known, &one);
+        }
+    }
+
+    #[test]
+    fn only_open_buckets_are_kept_and_only_so_many() {
+        let known = KnownBuckets::new(3);
+        for state in [BucketState::Creating, BucketState::Closing, BucketState::Reopening] {
+            known.learn(&name(1), &catalogue(state), 0);
+            ask(&known, &name(1));
+        }
+        for number in 0..10 {
+            known.learn(&name(number), &catalogue(BucketState::Open), 0);
+            assert!(matches!(known.get(&name(number)), Seen::Known(_)));
+        }
+        assert_eq!(known.state().open.len(), 3);
+        let none = KnownBuckets::new(0);
+        none.learn(&name(1), &catalogue(BucketState::Open), 0);
+        ask(&none, &name(1));
+    }
+}

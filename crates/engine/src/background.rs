@@ -45,19 +45,20 @@ pub(crate) fn flusher(shared: &Shared) {
 
 fn flush_sealed(shared: &Shared) -> Option<()> {
     // The tree seals first and the view follows, so every memtable seen here is one that this flush writes.
-    let sealed = shared.snapshots.view().sealed.clone();
+    let before = shared.snapshots.view();
+    let sealed = &before.sealed;
     if sealed.is_empty() {
         return Some(());
     }
     attempt(shared, "a flush", || shared.index.flush(shared.snapshots.watermark()))?;
-    shared.snapshots.change_view(|view| {
-        view.has_tables = true;
-        view.sealed.retain(|memtable| sealed.iter().all(|flushed| flushed.id() != memtable.id()));
-    });
-    let copied = shared.index.renew_copies();
+    let told = before.told_after(sealed);
+    shared.snapshots.change_view(|view| view.flushed(sealed, told));
     let bound = shared.span.flushed(sealed.iter().map(|memtable| memtable.id()));
+    drop(before);
     // An older manifest may be put back in need, and a start from that needs the segments before.
-    if let Some(bound) = bound.filter(|_| copied) {
+    if let Some(bound) = bound
+        && shared.index.renew_copies()
+    {
         shared.span.pass(bound);
         shared.chores.ask(|asked| asked.evacuate = true);
     }

@@ -186,6 +186,7 @@ impl Front {
                     let seq = snapshot.seq;
                     let read = |(at, key): (usize, Vec<u8>)| {
                         let value = shared.index.get(&key, seq)?;
+                        snapshot.view.keep(&key, value.as_deref());
                         Ok((at, decode(value.as_deref())?))
                     };
                     ask.into_iter().map(read).collect::<Result<Vec<_>, ReadError>>()

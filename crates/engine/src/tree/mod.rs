@@ -12,6 +12,7 @@
 
 pub(crate) mod guard;
 pub(crate) mod snapshots;
+mod told;
 pub(crate) mod value;
 
 use std::{
@@ -190,7 +191,7 @@ impl Index {
         let view = MemoryView {
             active: self.tree.active_memtable(),
             sealed: Vec::new(),
-            has_tables: self.tree.table_count() > 0,
+            tables: (self.tree.table_count() > 0).then(Arc::default),
         };
         Snapshots::new(self.seq_bound(), view)
     }

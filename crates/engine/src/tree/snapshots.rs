@@ -11,6 +11,8 @@ use std::{
 
 use lsm_tree::Memtable;
 
+use super::told::Told;
+
 /// The part of the index that is in memory: enough to answer many reads without a disk and without the tree's locks.
 #[derive(Clone)]
 pub(crate) struct MemoryView {
@@ -18,8 +20,8 @@ pub(crate) struct MemoryView {
     pub(crate) active: Arc<Memtable>,
     /// Those that wait for their flush, newest first.
     pub(crate) sealed: Vec<Arc<Memtable>>,
-    /// Whether the tree has tables; without them, what is not in memory is absent.
-    pub(crate) has_tables: bool,
+    /// What the tree's tables have told; `None` if it has none, and what is not in memory is absent.
+    pub(crate) tables: Option<Arc<Told>>,
 }
 
 impl fmt::Debug for MemoryView {
@@ -27,7 +29,7 @@ impl fmt::Debug for MemoryView {
         f.debug_struct("MemoryView")
             .field("active", &self.active.id())
             .field("sealed", &self.sealed.len())
-            .field("has_tables", &self.has_tables)
+            .field("has_tables", &self.tables.is_some())
             .finish()
     }
 }
@@ -48,7 +50,28 @@ impl MemoryView {
                 return Known::Is((!item.is_tombstone()).then_some(item.value));
             }
         }
-        if self.has_tables { Known::AskTables } else { Known::Is(None) }
+        match &self.tables {
+            None => Known::Is(None),
+            Some(told) => told.get(key).map_or(Known::AskTables, Known::Is),
+        }
+    }
+
+    /// Keeps what the tables told to a reader of this view.
+    pub(crate) fn keep(&self, key: &[u8], value: Option<&[u8]>) {
+        if let Some(told) = &self.tables {
+            told.keep(key, value);
+        }
+    }
+
+    /// What the tables will have told once these memtables, newest first, are tables. Takes a while: not for use under a lock.
+    pub(crate) fn told_after(&self, flushed: &[Arc<Memtable>]) -> Arc<Told> {
+        Arc::new(self.tables.as_ref().map(|told| told.after(flushed)).unwrap_or_default())
+    }
+
+    /// These memtables are tables now.
+    pub(crate) fn flushed(&mut self, flushed: &[Arc<Memtable>], told: Arc<Told>) {
+        self.tables = Some(told);
+        self.sealed.retain(|sealed| flushed.iter().all(|flushed| flushed.id() != sealed.id()));
     }
 }
 
@@ -142,7 +165,7 @@ mod tests {
 
     fn registry() -> Arc<Snapshots> {
         let active = Arc::new(Memtable::new(0));
-        Arc::new(Snapshots::new(1, MemoryView { active, sealed: Vec::new(), has_tables: false }))
+        Arc::new(Snapshots::new(1, MemoryView { active, sealed: Vec::new(), tables: None }))
     }
 
     #[test]
@@ -167,10 +190,13 @@ mod tests {
         put(&old, 1, "first");
         put(&new, 2, "second");
         new.insert(InternalValue::new_tombstone("k", 3));
-        let view = MemoryView { active: new, sealed: vec![old], has_tables: true };
+        let view = MemoryView { active: new, sealed: vec![old], tables: Some(Arc::default()) };
         assert_eq!(view.get(b"k", 4), Known::Is(None));
         assert_eq!(view.get(b"k", 3), Known::Is(Some("second".into())));
         assert_eq!(view.get(b"k", 2), Known::Is(Some("first".into())));
         assert_eq!(view.get(b"k", 1), Known::AskTables);
+        view.keep(b"k", Some(b"zeroth"));
+        assert_eq!(view.get(b"k", 1), Known::Is(Some("zeroth".into())));
+        assert_eq!(view.get(b"k", 2), Known::Is(Some("first".into())), "memory is asked first");
     }
 }

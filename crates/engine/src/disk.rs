@@ -101,6 +101,16 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// What the system says.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 
+    /// Fills the buffer if that takes no waiting for the medium; `false` when it does, or when it cannot be told, and then the
+    /// buffer holds anything. A caller that gets `false` or an error asks [`Self::read_at`].
+    ///
+    /// # Errors
+    /// What the system says.
+    fn read_now(&self, buffer: &mut [u8], offset: u64) -> io::Result<bool> {
+        let _ = (buffer, offset);
+        Ok(false)
+    }
+
     /// Writes all of the bytes, with one call to the system unless that takes fewer.
     ///
     /// # Errors
@@ -226,6 +236,18 @@ impl DiskFile for RealFile {
             }
         }
         Ok(done)
+    }
+
+    fn read_now(&self, buffer: &mut [u8], offset: u64) -> io::Result<bool> {
+        use rustix::io::{Errno, ReadWriteFlags, preadv2};
+        let wanted = buffer.len();
+        let into = &mut [io::IoSliceMut::new(buffer)];
+        match preadv2(&self.0, into, offset, ReadWriteFlags::NOWAIT) {
+            // Fewer: the rest would have to be waited for, or is not there.
+            Ok(count) => Ok(count == wanted),
+            Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

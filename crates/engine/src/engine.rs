@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use crate::{
     EngineOptions, OpenError, background,
     blobs::BlobFolder,
+    buffers::Buffers,
     commit::Committer,
     disk::{Disk, Lock, RealDisk},
     evacuate::Evacuator,
@@ -27,7 +28,7 @@ use crate::{
     payloads::{PayloadError, Payloads},
     scan,
     shared::{Condition, Shared},
-    submit::{Flights, Front},
+    submit::{self, Flights, Front},
     tree::value,
 };
 
@@ -86,6 +87,7 @@ struct Common {
     permits: Arc<Semaphore>,
     reads: Arc<Semaphore>,
     flights: Arc<Flights>,
+    buffers: Arc<Buffers>,
 }
 
 impl LocalEngine {
@@ -109,6 +111,7 @@ impl LocalEngine {
         let common = Common {
             permits: Arc::new(Semaphore::new(options.queue_bytes_max)),
             reads: Arc::new(Semaphore::new(options.disk_reads_max)),
+            buffers: Arc::default(),
             flights: Arc::default(),
         };
         let open::Opened { held, shards: opened } = open::open(options, disk)?;
@@ -116,7 +119,7 @@ impl LocalEngine {
         let Some(first) = first else {
             return Err(OpenError::Setting { name: "shards", reason: "zero" });
         };
-        let blobs = BlobFolder::open(Arc::clone(&first), &folder)?;
+        let blobs = BlobFolder::open(Arc::clone(&first), &folder, Arc::clone(&common.buffers))?;
         let (mut shards, mut running) = (Vec::new(), Vec::new());
         for (number, opened) in opened.into_iter().enumerate() {
             match Shard::start(opened, number, &common) {
@@ -184,7 +187,12 @@ impl Shard {
         // The run before may have been stopped while compaction was behind: admission could then wait for it without end. And
         // segments that it had given up may still stand.
         shared.chores.ask(|asked| (asked.compact, asked.evacuate) = (true, true));
-        let payloads = Payloads::new(Arc::clone(&shared.disk), &folder, Arc::clone(&shared.span));
+        let payloads = Payloads::new(
+            Arc::clone(&shared.disk),
+            &folder,
+            Arc::clone(&shared.span),
+            Arc::clone(&common.buffers),
+        );
         let front = Front {
             permits: Arc::clone(&common.permits),
             reads: Arc::clone(&common.reads),
@@ -301,8 +309,12 @@ impl Index for LocalEngine {
         Box::pin(async move {
             self.readable()?;
             let front = &self.shard(partition).front;
-            let snapshot = Arc::new(front.shared.snapshots.open());
-            let mut records = front.read(&snapshot, partition, &[key]).await?;
+            let snapshot = front.shared.snapshots.open();
+            let in_tree = value::key(partition.0, &key);
+            if let Some(record) = submit::known(&snapshot, &in_tree)? {
+                return Ok(record);
+            }
+            let mut records = front.read(&Arc::new(snapshot), partition, &[key]).await?;
             Ok(records.pop().flatten())
         })
     }
@@ -326,6 +338,15 @@ impl Index for LocalEngine {
         Box::pin(async move {
             self.readable()?;
             let shard = self.shard(partition);
+            {
+                // No file may be touched once the folder is given back: see `Flights`.
+                let _flight = shard.front.flights.start().ok_or(ReadError::Closed)?;
+                let places = wanted.iter().map(|(_, payload)| Place::of_ref(*payload));
+                let places = places.collect::<Option<Vec<_>>>().ok_or(ReadError::Gone)?;
+                if let Some(told) = shard.payloads.read_now(&places) {
+                    return Ok(told);
+                }
+            }
             let payloads = Arc::clone(&shard.payloads);
             let read = move |shared: &Shared| read_payloads(shared, &payloads, partition, &wanted);
             shard.front.at_disk(read).await
@@ -346,6 +367,7 @@ fn read_payloads(
         let missing = match payloads.read(&places) {
             Ok(told) => return Ok(told),
             Err(PayloadError::Read(error)) => return Err(error),
+            Err(PayloadError::NotNow) => return Err(ReadError::Io("a read did not wait".into())),
             Err(PayloadError::GivenUp) => None,
             Err(PayloadError::NoFile(home, number)) => Some((home, number)),
         };

@@ -15,6 +15,7 @@
 
 mod background;
 mod blobs;
+mod buffers;
 mod codec;
 mod commit;
 pub mod disk;

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use ossia_store::ReadError;
 
 use crate::{
+    buffers::{Buffer, Buffers},
     disk::{Access, Disk, DiskFile},
     journal::{
         record::{Home, Place},
@@ -27,6 +28,17 @@ const GAP_BYTES_MAX: u64 = 4 << 10;
 /// One call reads no more than this, unless a single payload is longer.
 const RUN_BYTES_MAX: u64 = 1 << 20;
 
+/// No more than this is read without another thread: the reader's own has other readers to serve.
+const NOW_BYTES_MAX: u64 = 1 << 20;
+
+/// Whether a read may wait for the medium.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    Waits,
+    /// It gives up instead.
+    Now,
+}
+
 /// Why payloads could not be read.
 #[derive(Debug)]
 pub(crate) enum PayloadError {
@@ -34,6 +46,8 @@ pub(crate) enum PayloadError {
     NoFile(Home, u64),
     /// A segment was given up meanwhile: the record names another place now, or nothing.
     GivenUp,
+    /// It would take waiting for the medium.
+    NotNow,
     Read(ReadError),
 }
 
@@ -51,6 +65,7 @@ pub(crate) struct Payloads {
     values: PathBuf,
     span: Arc<Span>,
     files: Mutex<Files>,
+    buffers: Arc<Buffers>,
 }
 
 #[derive(Debug, Default)]
@@ -60,13 +75,42 @@ struct Files {
 }
 
 impl Payloads {
-    pub(crate) fn new(disk: Arc<dyn Disk>, shard: &Path, span: Arc<Span>) -> Self {
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        shard: &Path,
+        span: Arc<Span>,
+        buffers: Arc<Buffers>,
+    ) -> Self {
         let (journal, values) = (shard.join("journal"), shard.join("values"));
-        Self { disk, journal, values, span, files: Mutex::default() }
+        Self { disk, journal, values, span, files: Mutex::default(), buffers }
     }
 
     /// The bytes at these places, in their order, each verified. Blocks.
     pub(crate) fn read(&self, places: &[Place]) -> Result<Vec<Bytes>, PayloadError> {
+        self.read_with(places, Patience::Waits)
+    }
+
+    /// As [`Self::read`], if that takes no waiting; else, and on any failure, `None`: [`Self::read`] tells what there is to tell.
+    pub(crate) fn read_now(&self, places: &[Place]) -> Option<Vec<Bytes>> {
+        let bytes: u64 = places.iter().map(|place| u64::from(place.length)).sum();
+        if bytes > NOW_BYTES_MAX {
+            return None;
+        }
+        self.read_with(places, Patience::Now).ok()
+    }
+
+    fn read_with(&self, places: &[Place], patience: Patience) -> Result<Vec<Bytes>, PayloadError> {
+        if let [place] = places {
+            let mut told = vec![Bytes::new()];
+            let read = self.read_run(places, &[0], patience, &mut told);
+            // As below.
+            if self.is_given_up(place) {
+                return Err(PayloadError::GivenUp);
+            }
+            read?;
+            debug_assert_eq!(told.first().map(Bytes::len), Some(place.length as usize));
+            return Ok(told);
+        }
         let mut order: Vec<usize> = (0..places.len()).collect();
         let of = |at: &usize| places.get(*at).map(|place| (place.home, place.number, place.offset));
         order.sort_by_key(of);
@@ -75,7 +119,7 @@ impl Payloads {
         let mut read = Ok(());
         while !rest.is_empty() && read.is_ok() {
             let (run, others) = rest.split_at(run_length(places, rest));
-            read = self.read_run(places, run, &mut told);
+            read = self.read_run(places, run, patience, &mut told);
             rest = others;
         }
         // Asked after everything was read: a segment that is not given up now was not when its bytes were read.
@@ -103,24 +147,35 @@ impl Payloads {
         &self,
         places: &[Place],
         run: &[usize],
+        patience: Patience,
         told: &mut [Bytes],
     ) -> Result<(), PayloadError> {
         let of = |&at: &usize| places.get(at).copied();
         let Some(first) = run.first().and_then(of) else { return Ok(()) };
         let end = run.iter().filter_map(of).map(|place| end(&place)).max().unwrap_or(first.offset);
-        let name = self.path(first.home, first.number);
-        let missing = || ReadError::Damaged(format!("{} ends too early", name.display()));
-        let file = self.file(first.home, first.number).map_err(|error| match error.kind() {
+        let name = || self.path(first.home, first.number);
+        let missing = || ReadError::Damaged(format!("{} ends too early", name().display()));
+        let failed = |error| ReadError::Io(format!("{}: {error}", name().display()));
+        let file = self.file(first.home, first.number, patience);
+        let file = file.map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => PayloadError::NotNow,
             io::ErrorKind::NotFound => PayloadError::NoFile(first.home, first.number),
-            _ => ReadError::Io(format!("{}: {error}", name.display())).into(),
+            _ => failed(error).into(),
         })?;
         let count = usize::try_from(end - first.offset).map_err(|_| missing())?;
-        let mut bytes = vec![0; count];
-        let read = file
-            .read_at(&mut bytes, first.offset)
-            .map_err(|error| ReadError::Io(format!("{}: {error}", name.display())))?;
-        bytes.truncate(read);
-        let bytes = Bytes::from(bytes);
+        let mut bytes: Buffer = self.buffers.take(count);
+        match patience {
+            Patience::Waits => {
+                let read = file.read_at(bytes.as_mut(), first.offset).map_err(failed)?;
+                bytes.truncate(read);
+            }
+            Patience::Now => {
+                if !file.read_now(bytes.as_mut(), first.offset).map_err(failed)? {
+                    return Err(PayloadError::NotNow);
+                }
+            }
+        }
+        let bytes = bytes.freeze();
         for at in run {
             let Some(place) = of(at) else { continue };
             let start = usize::try_from(place.offset - first.offset).map_err(|_| missing())?;
@@ -132,7 +187,7 @@ impl Payloads {
             if crc32c::crc32c(&piece) != place.check {
                 return Err(ReadError::Damaged(format!(
                     "{} at {}: a payload does not match its checksum",
-                    name.display(),
+                    name().display(),
                     place.offset
                 ))
                 .into());
@@ -144,7 +199,8 @@ impl Payloads {
         Ok(())
     }
 
-    fn file(&self, home: Home, number: u64) -> io::Result<Arc<dyn DiskFile>> {
+    /// A file. Opening one waits for the medium.
+    fn file(&self, home: Home, number: u64, patience: Patience) -> io::Result<Arc<dyn DiskFile>> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         files.clock += 1;
         let now = files.clock;
@@ -152,7 +208,12 @@ impl Payloads {
             *used = now;
             return Ok(Arc::clone(file));
         }
+        if patience == Patience::Now {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        drop(files);
         let file = self.disk.open(&self.path(home, number), Access::Read)?;
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         // Files that nothing can be read from any more are not held open.
         let span = &self.span;
         files.open.retain(|(home, of), _| *home != Home::Segment || !span.is_given_up(*of));

@@ -63,7 +63,7 @@ impl Flights {
     }
 
     /// `None` once the store is closing.
-    fn start(self: &Arc<Self>) -> Option<Flight> {
+    pub(crate) fn start(self: &Arc<Self>) -> Option<Flight> {
         let mut count = self.lock();
         if count.1 {
             return None;
@@ -82,8 +82,9 @@ impl Flights {
     }
 }
 
+/// One of them.
 #[derive(Debug)]
-struct Flight(Arc<Flights>);
+pub(crate) struct Flight(Arc<Flights>);
 
 impl Drop for Flight {
     fn drop(&mut self) {
@@ -173,9 +174,9 @@ impl Front {
         let mut ask = Vec::new();
         for (at, (key, slot)) in keys.iter().zip(&mut records).enumerate() {
             let key = value::key(partition.0, key);
-            match snapshot.view.get(&key, snapshot.seq) {
-                Known::Is(value) => *slot = decode(value.as_deref())?,
-                Known::AskTables => ask.push((at, key)),
+            match known(snapshot, &key)? {
+                Some(record) => *slot = record,
+                None => ask.push((at, key)),
             }
         }
         if !ask.is_empty() {
@@ -275,6 +276,14 @@ impl Front {
             tokio::time::sleep(Duration::from_millis(over as u64 + 1)).await;
         }
         Ok(())
+    }
+}
+
+/// What can be told of a key, as the tree has it, without asking the tables.
+pub(crate) fn known(snapshot: &Snapshot, key: &[u8]) -> Result<Option<Option<Record>>, ReadError> {
+    match snapshot.view.get(key, snapshot.seq) {
+        Known::Is(value) => decode(value.as_deref()).map(Some),
+        Known::AskTables => Ok(None),
     }
 }
 

@@ -7,6 +7,7 @@
 //! Must not know what the bytes are, nor who names a blob.
 
 mod format;
+mod handles;
 mod read;
 mod write;
 
@@ -23,6 +24,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     OpenError,
+    buffers::Buffers,
     disk::{Access, Disk, is_full},
     shared::Shared,
 };
@@ -45,11 +47,18 @@ struct Folder {
     fans: Mutex<HashSet<u8>>,
     /// Blob input and output at the disk.
     at_disk: Arc<Semaphore>,
+    /// Blobs that were read lately.
+    handles: handles::Handles,
+    buffers: Arc<Buffers>,
 }
 
 impl BlobFolder {
     /// Makes the folders and removes what was never finished.
-    pub(crate) fn open(shared: Arc<Shared>, data: &Path) -> Result<Self, OpenError> {
+    pub(crate) fn open(
+        shared: Arc<Shared>,
+        data: &Path,
+        buffers: Arc<Buffers>,
+    ) -> Result<Self, OpenError> {
         let (staging, adopted) = (data.join("staging"), data.join("blobs"));
         let disk = &shared.disk;
         for folder in [&staging, &adopted] {
@@ -64,7 +73,9 @@ impl BlobFolder {
         }
         let at_disk = Arc::new(Semaphore::new(shared.options.disk_reads_max));
         let fans = Mutex::default();
-        Ok(Self(Arc::new(Folder { shared, staging, adopted, fans, at_disk })))
+        let handles = handles::Handles::default();
+        let folder = Folder { shared, staging, adopted, fans, at_disk, handles, buffers };
+        Ok(Self(Arc::new(folder)))
     }
 
     pub(crate) async fn create(&self, owner: Bytes) -> Result<Box<dyn BlobWriter>, BlobError> {
@@ -76,8 +87,13 @@ impl BlobFolder {
 
     pub(crate) async fn open_blob(&self, id: BlobId) -> Result<Box<dyn BlobReader>, BlobError> {
         self.0.check_open()?;
-        let folder = Arc::clone(&self.0);
-        let open = self.0.run(move || read::OpenBlob::open(&folder, id)).await?;
+        let open = match self.0.handles.get(id) {
+            Some(open) => open,
+            None => {
+                let folder = Arc::clone(&self.0);
+                self.0.run(move || folder.open_to_keep(id)).await?
+            }
+        };
         Ok(Box::new(read::Reader::new(Arc::clone(&self.0), open)))
     }
 
@@ -169,6 +185,14 @@ impl Folder {
         self.fan(id).join(id.to_string())
     }
 
+    /// Opens a blob, and keeps it open for the next one who asks.
+    fn open_to_keep(&self, id: BlobId) -> Result<Arc<read::OpenBlob>, BlobError> {
+        let deletions = self.handles.deletions();
+        let open = Arc::new(read::OpenBlob::open(self, id)?);
+        self.handles.keep(id, &open, deletions);
+        Ok(open)
+    }
+
     /// Where a finished blob is. It may be adopted while this looks, so the second place is asked twice.
     fn find(&self, id: BlobId) -> Result<PathBuf, BlobError> {
         let places = [self.adopted_path(id), self.staged_path(id), self.adopted_path(id)];
@@ -228,6 +252,13 @@ impl Folder {
     }
 
     fn delete(&self, id: BlobId) -> Result<(), BlobError> {
+        let told = self.delete_names(id);
+        // Afterwards, and however that ended: who finds no name keeps nothing, who found one before keeps it until here.
+        self.handles.forget(id);
+        told
+    }
+
+    fn delete_names(&self, id: BlobId) -> Result<(), BlobError> {
         let disk = self.disk();
         for (path, folder) in
             [(self.staged_path(id), &self.staging), (self.adopted_path(id), &self.fan(id))]

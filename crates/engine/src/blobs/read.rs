@@ -1,6 +1,6 @@
 //! Reading a blob.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{io, ops::Range, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use ossia_store::{BlobError, BlobId, BlobReader, BoxFuture};
@@ -10,9 +10,15 @@ use super::{
     format::{self, BLOCK_BYTES, CHECK_BYTES, FOOTER_BYTES, HEADER_BYTES},
 };
 use crate::{
+    buffers::{Buffer, Buffers},
     codec,
     disk::{Access, DiskFile},
 };
+
+/// The checksums of a blob are kept in memory when they are no longer than this: those of blobs up to 256 MiB.
+const TABLE_BYTES_MAX: u64 = 16 << 10;
+/// No more than this is read without another thread: the reader's own has other readers to serve.
+const NOW_BYTES_MAX: u64 = 1 << 20;
 
 /// A blob whose file is open; its bytes stay as long as this does.
 #[derive(Debug)]
@@ -20,6 +26,9 @@ pub(super) struct OpenBlob {
     file: Arc<dyn DiskFile>,
     path: PathBuf,
     length: u64,
+    /// The checksums of all blocks, verified; empty when they are too many to be kept.
+    table: Vec<u8>,
+    buffers: Arc<Buffers>,
 }
 
 impl OpenBlob {
@@ -29,7 +38,7 @@ impl OpenBlob {
         for _ in 0..TRIES {
             let path = folder.find(id)?;
             match folder.disk().open(&path, Access::Read) {
-                Ok(file) => return Self::verify(file, path, id),
+                Ok(file) => return Self::verify(file, path, id, Arc::clone(&folder.buffers)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(failed(&path, &error)),
             }
@@ -37,26 +46,41 @@ impl OpenBlob {
         Err(BlobError::NotFound)
     }
 
-    fn verify(file: Arc<dyn DiskFile>, path: PathBuf, id: BlobId) -> Result<Self, BlobError> {
-        let damaged = |what: &str| BlobError::Damaged(format!("{}: {what}", path.display()));
-        let io = |error: io::Error| failed(&path, &error);
-        let bytes = file.length().map_err(io)?;
+    fn verify(
+        file: Arc<dyn DiskFile>,
+        path: PathBuf,
+        id: BlobId,
+        buffers: Arc<Buffers>,
+    ) -> Result<Self, BlobError> {
+        let bytes = file.length().map_err(|error| failed(&path, &error))?;
+        let mut blob = Self { file, path, length: 0, table: Vec::new(), buffers };
         let mut header = vec![0; HEADER_BYTES];
-        let read = file.read_at(&mut header, 0).map_err(io)?;
-        header.truncate(read);
-        format::decode_header(&header, id).ok_or_else(|| damaged("the header is damaged"))?;
+        blob.exactly(0, &mut header)?;
+        format::decode_header(&header, id).ok_or_else(|| blob.damaged("the header is damaged"))?;
         let footer_at = bytes
             .checked_sub(FOOTER_BYTES as u64)
-            .ok_or_else(|| damaged("the file is cut short"))?;
+            .ok_or_else(|| blob.damaged("the file is cut short"))?;
         let mut footer = vec![0; FOOTER_BYTES];
-        let read = file.read_at(&mut footer, footer_at).map_err(io)?;
-        footer.truncate(read);
-        match format::decode_footer(&footer) {
-            Some((length, _)) if format::file_bytes(length) == bytes => {
-                Ok(Self { file, path, length })
+        blob.exactly(footer_at, &mut footer)?;
+        let table_check = match format::decode_footer(&footer) {
+            Some((length, check)) if format::file_bytes(length) == bytes => {
+                blob.length = length;
+                check
             }
-            _ => Err(damaged("the footer is damaged")),
+            _ => return Err(blob.damaged("the footer is damaged")),
+        };
+        let table_bytes = format::blocks(blob.length).saturating_mul(CHECK_BYTES as u64);
+        if let Ok(count) = usize::try_from(table_bytes.min(TABLE_BYTES_MAX + 1))
+            && count as u64 == table_bytes
+        {
+            let mut table = vec![0; count];
+            blob.exactly(format::table_at(blob.length), &mut table)?;
+            if crc32c::crc32c(&table) != table_check {
+                return Err(blob.damaged("the checksums are damaged"));
+            }
+            blob.table = table;
         }
+        Ok(blob)
     }
 
     pub(super) fn length(&self) -> u64 {
@@ -65,41 +89,113 @@ impl OpenBlob {
 
     /// Reads whole blocks around the range, verifies them, and gives the range.
     pub(super) fn read(&self, offset: u64, length: usize) -> Result<Bytes, BlobError> {
-        let end = offset.checked_add(length as u64).filter(|&end| end <= self.length);
+        let Some(blocks) = Blocks::around(offset, length, self.length)? else {
+            return Ok(Bytes::new());
+        };
+        let mut data = self.buffers.take(blocks.bytes()?);
+        self.exactly((HEADER_BYTES as u64).saturating_add(blocks.start), data.as_mut())?;
+        let mut read = Vec::new();
+        let checks = match self.checks(&blocks) {
+            Some(checks) => checks,
+            None => {
+                let (first, behind) = blocks.numbers;
+                let check_bytes = CHECK_BYTES as u64;
+                let at = format::table_at(self.length).saturating_add(first * check_bytes);
+                let count = (behind - first) * check_bytes;
+                read.resize(usize::try_from(count).map_err(|_| BlobError::OutOfRange)?, 0);
+                self.exactly(at, &mut read)?;
+                &read
+            }
+        };
+        self.verified(&blocks, data, checks)
+    }
+
+    /// As [`Self::read`], if that takes no waiting for the medium; else, and on any failure, `None`: [`Self::read`] tells what
+    /// there is to tell.
+    fn read_now(&self, offset: u64, length: usize) -> Option<Bytes> {
+        let blocks = Blocks::around(offset, length, self.length).ok()??;
+        let count = blocks.bytes().ok().filter(|&count| count as u64 <= NOW_BYTES_MAX)?;
+        let checks = self.checks(&blocks)?;
+        let mut data = self.buffers.take(count);
+        let at = (HEADER_BYTES as u64).saturating_add(blocks.start);
+        match self.file.read_now(data.as_mut(), at) {
+            Ok(true) => self.verified(&blocks, data, checks).ok(),
+            Ok(false) | Err(_) => None,
+        }
+    }
+
+    /// The checksums of these blocks, if they are in memory.
+    fn checks(&self, blocks: &Blocks) -> Option<&[u8]> {
+        let (first, behind) = blocks.numbers;
+        let at = |number: u64| usize::try_from(number).ok()?.checked_mul(CHECK_BYTES);
+        self.table.get(at(first)?..at(behind)?)
+    }
+
+    /// The range that was asked for of blocks that were read, when each of them matches its checksum.
+    fn verified(&self, blocks: &Blocks, data: Buffer, checks: &[u8]) -> Result<Bytes, BlobError> {
+        let mut checks = codec::Reader(checks);
+        for (index, piece) in data.as_ref().chunks(BLOCK_BYTES).enumerate() {
+            if checks.u32() != Some(crc32c::crc32c(piece)) {
+                let at = blocks.start + (index * BLOCK_BYTES) as u64;
+                return Err(self.damaged(&format!("bytes from {at} are damaged")));
+            }
+        }
+        Ok(data.freeze().slice(blocks.wanted.clone()))
+    }
+
+    fn exactly(&self, offset: u64, into: &mut [u8]) -> Result<(), BlobError> {
+        let wanted = into.len();
+        let read = self.file.read_at(into, offset).map_err(|error| failed(&self.path, &error))?;
+        if read < wanted { Err(self.damaged("the file is cut short")) } else { Ok(()) }
+    }
+
+    fn damaged(&self, what: &str) -> BlobError {
+        BlobError::Damaged(format!("{}: {what}", self.path.display()))
+    }
+
+    #[cfg(test)]
+    pub(super) fn of_nothing() -> Self {
+        use crate::disk::Disk as _;
+        let file = crate::disk::RealDisk.open(std::path::Path::new("/dev/null"), Access::Read);
+        Self {
+            file: file.unwrap(),
+            path: PathBuf::new(),
+            length: 0,
+            table: Vec::new(),
+            buffers: Arc::default(),
+        }
+    }
+}
+
+/// The blocks around a range.
+struct Blocks {
+    /// The first, and the first behind them.
+    numbers: (u64, u64),
+    /// Their bytes in the blob.
+    start: u64,
+    stop: u64,
+    /// The range within these.
+    wanted: Range<usize>,
+}
+
+impl Blocks {
+    /// `None` when the range is empty.
+    fn around(offset: u64, length: usize, blob: u64) -> Result<Option<Self>, BlobError> {
+        let end = offset.checked_add(length as u64).filter(|&end| end <= blob);
         let end = end.ok_or(BlobError::OutOfRange)?;
         if length == 0 {
-            return Ok(Bytes::new());
+            return Ok(None);
         }
         let block = BLOCK_BYTES as u64;
         let (first, behind) = (offset / block, format::blocks(end));
         let start = first * block;
-        let stop = behind.saturating_mul(block).min(self.length);
-        let data = self.exactly((HEADER_BYTES as u64).saturating_add(start), stop - start)?;
-        let check_bytes = CHECK_BYTES as u64;
-        let table_at = format::table_at(self.length).saturating_add(first * check_bytes);
-        let table = self.exactly(table_at, (behind - first) * check_bytes)?;
-        let mut checks = codec::Reader(&table);
-        for (index, piece) in data.chunks(BLOCK_BYTES).enumerate() {
-            if checks.u32() != Some(crc32c::crc32c(piece)) {
-                let at = (first + index as u64) * block;
-                let what = format!("{}: bytes from {at} are damaged", self.path.display());
-                return Err(BlobError::Damaged(what));
-            }
-        }
+        let stop = behind.saturating_mul(block).min(blob);
         let skip = usize::try_from(offset - start).map_err(|_| BlobError::OutOfRange)?;
-        Ok(Bytes::from(data).slice(skip..skip + length))
+        Ok(Some(Self { numbers: (first, behind), start, stop, wanted: skip..skip + length }))
     }
 
-    fn exactly(&self, offset: u64, count: u64) -> Result<Vec<u8>, BlobError> {
-        let count = usize::try_from(count).map_err(|_| BlobError::OutOfRange)?;
-        let mut bytes = vec![0; count];
-        let read =
-            self.file.read_at(&mut bytes, offset).map_err(|error| failed(&self.path, &error))?;
-        if read < count {
-            let what = format!("{}: the file is cut short", self.path.display());
-            return Err(BlobError::Damaged(what));
-        }
-        Ok(bytes)
+    fn bytes(&self) -> Result<usize, BlobError> {
+        usize::try_from(self.stop - self.start).map_err(|_| BlobError::OutOfRange)
     }
 }
 
@@ -110,8 +206,8 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(folder: Arc<Folder>, open: OpenBlob) -> Self {
-        Self { folder, open: Arc::new(open) }
+    pub(super) fn new(folder: Arc<Folder>, open: Arc<OpenBlob>) -> Self {
+        Self { folder, open }
     }
 }
 
@@ -121,7 +217,12 @@ impl BlobReader for Reader {
     }
 
     fn read(&self, offset: u64, length: usize) -> BoxFuture<'_, Result<Bytes, BlobError>> {
-        let open = Arc::clone(&self.open);
-        Box::pin(self.folder.run(move || open.read(offset, length)))
+        Box::pin(async move {
+            if let Some(bytes) = self.open.read_now(offset, length) {
+                return Ok(bytes);
+            }
+            let open = Arc::clone(&self.open);
+            self.folder.run(move || open.read(offset, length)).await
+        })
     }
 }

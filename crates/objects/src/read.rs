@@ -1,7 +1,8 @@
 //! Reading: an object's extents as one stream of verified pieces.
 //!
 //! What was there when the object was opened is what is read: a small body is in memory, extents are pinned, and an append
-//! only ever adds behind the length that the head told. Pages of extents and pieces of bytes are bounded; one piece is read ahead.
+//! only ever adds behind the length that the head told. Pages of extents and pieces of bytes are bounded. Where a piece had to be
+//! waited for, the next one is read ahead; where it was at hand, reading ahead would only take memory.
 
 use std::{
     collections::VecDeque,
@@ -16,7 +17,8 @@ use std::{
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_core::Stream;
 use ossia_store::{
-    BlobId, BlobReader, Item, Partition, PayloadRef, ReadError, Record, Scan, Store, successor,
+    BlobId, BlobReader, Item, Partition, PayloadRef, ReadError, Record, SCAN_LIMIT_MAX, Scan,
+    Store, successor,
 };
 
 use crate::{
@@ -25,7 +27,7 @@ use crate::{
     keys::{self, ContentId},
     readers,
     records::{Content, Damage, Extent, Head, Source, Stored},
-    words::{BucketName, ObjectKey},
+    words::{BucketName, ObjectKey, ObjectType},
 };
 
 /// How often a small body is looked for again because it was overwritten in between.
@@ -34,7 +36,7 @@ const INLINE_TRIES: usize = 16;
 const MOVED_TRIES: usize = 16;
 /// Extents read at first and at most in one page.
 const PAGE_FIRST: usize = 16;
-const PAGE_MAX: usize = 512;
+const PAGE_MAX: usize = SCAN_LIMIT_MAX;
 
 impl Core {
     pub(crate) async fn head(
@@ -72,13 +74,15 @@ impl Core {
             let record = record.map_err(Failure::from)?.ok_or(ReadObjectError::NoSuchKey)?;
             let head = Head::decode(&record.value).map_err(Failure::from)?;
             let held = match head.content {
-                Content::Extents(content) => Held::Extents(Extents {
+                Content::Extents(content) => Held::Extents(Arc::new(Extents {
                     store: Arc::clone(&self.store),
                     partition,
                     content,
+                    put_whole: (head.object_type() != ObjectType::Appendable)
+                        .then_some(head.length),
                     piece_bytes: self.settings.read_piece_bytes,
                     _pin: ticket.pin(content),
-                }),
+                })),
                 Content::Inline => match self.inline(partition, &head_key, &record, &head).await? {
                     Some(bytes) => {
                         Held::Inline { bytes, piece_bytes: self.settings.read_piece_bytes }
@@ -86,7 +90,7 @@ impl Core {
                     None => continue,
                 },
             };
-            return Ok(OpenObject { info: head.info(key.clone()), held: Arc::new(held) });
+            return Ok(OpenObject { info: head.info(key.clone()), held });
         }
         Err(Failure::Busy.into())
     }
@@ -120,20 +124,22 @@ impl Core {
 pub struct OpenObject {
     /// What is known of it.
     pub info: ObjectInfo,
-    held: Arc<Held>,
+    held: Held,
 }
 
 /// What keeps the bytes readable.
 #[derive(Debug)]
 enum Held {
     Inline { bytes: Bytes, piece_bytes: usize },
-    Extents(Extents),
+    Extents(Arc<Extents>),
 }
 
 struct Extents {
     store: Arc<dyn Store>,
     partition: Partition,
     content: ContentId,
+    /// The length of content that was not appended to, and so has mostly one extent.
+    put_whole: Option<u64>,
     piece_bytes: usize,
     _pin: readers::Pin,
 }
@@ -149,21 +155,33 @@ impl OpenObject {
     pub fn read(&self, range: Range<u64>) -> Download {
         let end = range.end.min(self.info.length);
         let start = range.start.min(end);
-        let cursor = Cursor {
-            held: Arc::clone(&self.held),
-            position: start,
-            end,
-            page: PAGE_FIRST,
-            queue: VecDeque::new(),
-            blob: None,
-            moved: 0,
-        };
-        Download { step: Some(cursor.start()), ahead: None }
+        match &self.held {
+            Held::Inline { bytes, piece_bytes } => {
+                let at =
+                    |position| usize::try_from(position).unwrap_or(usize::MAX).min(bytes.len());
+                let piece_bytes = *piece_bytes;
+                Download(Supply::Inline { rest: bytes.slice(at(start)..at(end)), piece_bytes })
+            }
+            Held::Extents(extents) => {
+                let cursor = Cursor {
+                    extents: Arc::clone(extents),
+                    position: start,
+                    end,
+                    page: PAGE_FIRST,
+                    queue: VecDeque::new(),
+                    blob: None,
+                    moved: 0,
+                    looked_for_one: false,
+                };
+                let steps = Steps { step: Some(cursor.start()), ahead: None, waits: false };
+                Download(Supply::Extents(steps))
+            }
+        }
     }
 
     /// The one blob that is the whole object, if it lies so.
     pub(crate) async fn whole_blob(&self) -> Result<Option<BlobId>, Failure> {
-        let Held::Extents(extents) = &*self.held else {
+        let Held::Extents(extents) = &self.held else {
             return Ok(None);
         };
         let (found, _) = extents.page(keys::extent(extents.content, 0), 1).await?;
@@ -182,11 +200,25 @@ impl OpenObject {
 }
 
 /// The bytes of an object, in order. After an error nothing comes any more.
-pub struct Download {
+pub struct Download(Supply);
+
+enum Supply {
+    /// What is left of a body in memory.
+    Inline {
+        rest: Bytes,
+        piece_bytes: usize,
+    },
+    Extents(Steps),
+}
+
+/// Content that is read piece by piece.
+struct Steps {
     /// Reads the next piece; `None` when all has been handed out.
     step: Option<Step>,
     /// A piece that was ready before it was asked for.
     ahead: Option<Result<Bytes, ReadObjectError>>,
+    /// The last piece had to be waited for.
+    waits: bool,
 }
 
 type Told = (Option<Cursor>, Option<Result<Bytes, ReadObjectError>>);
@@ -202,28 +234,41 @@ impl Stream for Download {
     type Item = Result<Bytes, ReadObjectError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = self.get_mut();
-        let item = match this.ahead.take() {
-            Some(item) => Some(item),
-            None => ready!(this.poll_step(cx)),
-        };
-        // Polled once, a read goes on while the caller sends what it has been given.
-        if item.is_some()
-            && this.step.is_some()
-            && let Poll::Ready(next) = this.poll_step(cx)
-        {
-            this.ahead = next;
+        match &mut self.get_mut().0 {
+            Supply::Inline { rest, .. } if rest.is_empty() => Poll::Ready(None),
+            Supply::Inline { rest, piece_bytes } => {
+                Poll::Ready(Some(Ok(rest.split_to(rest.len().min(*piece_bytes)))))
+            }
+            Supply::Extents(steps) => steps.poll_next(cx),
         }
-        Poll::Ready(item)
     }
 }
 
-impl Download {
+impl Steps {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ReadObjectError>>> {
+        let item = match self.ahead.take() {
+            Some(item) => Some(item),
+            None => ready!(self.poll_step(cx)),
+        };
+        // Polled once, a read goes on while the caller sends what it has been given.
+        if std::mem::take(&mut self.waits)
+            && item.is_some()
+            && self.step.is_some()
+            && let Poll::Ready(next) = self.poll_step(cx)
+        {
+            self.ahead = next;
+        }
+        Poll::Ready(item)
+    }
+
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ReadObjectError>>> {
         let Some(step) = &mut self.step else {
             return Poll::Ready(None);
         };
-        let (cursor, item) = ready!(step.as_mut().poll(cx));
+        let Poll::Ready((cursor, item)) = step.as_mut().poll(cx) else {
+            self.waits = true;
+            return Poll::Pending;
+        };
         self.step = cursor.map(Cursor::start);
         Poll::Ready(item)
     }
@@ -231,7 +276,7 @@ impl Download {
 
 /// Where a download is.
 struct Cursor {
-    held: Arc<Held>,
+    extents: Arc<Extents>,
     position: u64,
     end: u64,
     /// Extents to ask for next time.
@@ -239,6 +284,7 @@ struct Cursor {
     queue: VecDeque<Found>,
     blob: Option<(BlobId, Box<dyn BlobReader>)>,
     moved: usize,
+    looked_for_one: bool,
 }
 
 /// An extent that was found.
@@ -281,19 +327,7 @@ impl Cursor {
 
     /// The next bytes, never none.
     async fn piece(&mut self) -> Result<Bytes, Failure> {
-        let held = Arc::clone(&self.held);
-        let extents = match &*held {
-            Held::Inline { bytes, piece_bytes } => {
-                let end = self.end.min(self.position + *piece_bytes as u64);
-                let range = usize::try_from(self.position).ok().zip(usize::try_from(end).ok());
-                let (start, end) =
-                    range.filter(|(_, end)| *end <= bytes.len()).ok_or_else(|| {
-                        Failure::Internal("a range past the end of a body in memory".into())
-                    })?;
-                return Ok(bytes.slice(start..end));
-            }
-            Held::Extents(extents) => extents,
-        };
+        let extents = &Arc::clone(&self.extents);
         loop {
             if self.queue.is_empty() {
                 self.fill(extents).await?;
@@ -313,6 +347,13 @@ impl Cursor {
 
     /// Reads a page of extents, the first of which holds the position.
     async fn fill(&mut self, extents: &Extents) -> Result<(), Failure> {
+        if !std::mem::replace(&mut self.looked_for_one, true)
+            && let Some(length) = extents.put_whole
+            && let Some(one) = extents.one(length).await?
+        {
+            self.queue.push_back(one);
+            return Ok(());
+        }
         let start = keys::extent(extents.content, self.position + 1);
         let (found, _) = extents.page(start, self.page).await?;
         self.page = (self.page * 2).min(PAGE_MAX);
@@ -348,7 +389,10 @@ impl Cursor {
             Some(found) => (found.start(), found.end.min(self.end)),
             None => return Err(Failure::Internal("no extent at hand".into())),
         };
-        let length = (end - self.position).min(extents.piece_bytes as u64);
+        let in_blob = offset + (self.position - start);
+        // Pieces end at multiples of their length in the blob: a store verifies whole blocks, and none is then read twice.
+        let piece_bytes = extents.piece_bytes as u64;
+        let length = (end - self.position).min(piece_bytes - in_blob % piece_bytes);
         if self.blob.as_ref().is_none_or(|(open, _)| *open != id) {
             self.blob = Some((id, extents.store.open(id).await?));
         }
@@ -356,7 +400,7 @@ impl Cursor {
             return Err(Failure::Internal("no blob at hand".into()));
         };
         let wanted = usize::try_from(length).unwrap_or(extents.piece_bytes);
-        let bytes = reader.read(offset + (self.position - start), wanted).await?;
+        let bytes = reader.read(in_blob, wanted).await?;
         if bytes.len() != wanted {
             return Err(Failure::Damaged("a blob gave fewer bytes than it has".into()));
         }
@@ -418,6 +462,15 @@ impl Cursor {
 }
 
 impl Extents {
+    /// The extent that is all of the content, if one is: it is keyed by its end, so it takes no search.
+    async fn one(&self, length: u64) -> Result<Option<Found>, Failure> {
+        let key = keys::extent(self.content, length);
+        let Some(record) = self.store.get(self.partition, key.clone()).await? else {
+            return Ok(None);
+        };
+        Ok(Some(Found::new(key, &record)?).filter(|found| found.length == length))
+    }
+
     /// Extents from a key on, at least one unless there is none, and where to go on.
     async fn page(
         &self,

@@ -36,6 +36,10 @@ struct State {
     most_open: usize,
     no_links: bool,
     synced_folders: Vec<std::path::PathBuf>,
+    /// Nothing is ever at hand.
+    reads_wait: bool,
+    /// Reads that could not wait, and those that could.
+    reads: (usize, usize),
     /// Where the journal was written.
     written: Vec<(std::path::PathBuf, u64)>,
 }
@@ -89,6 +93,16 @@ impl FaultyDisk {
     /// The places at which writes to the journal began.
     pub(crate) fn written(&self) -> Vec<(std::path::PathBuf, u64)> {
         self.0.0.lock().unwrap().written.clone()
+    }
+
+    /// Makes every read one that has to wait, or not.
+    pub(crate) fn let_reads_wait(&self, wait: bool) {
+        self.0.0.lock().unwrap().reads_wait = wait;
+    }
+
+    /// How many reads there were since the last call: those that could not wait and were served, and those that could.
+    pub(crate) fn reads(&self) -> (usize, usize) {
+        std::mem::take(&mut self.0.0.lock().unwrap().reads)
     }
 
     /// The most files of the journal that were open at once.
@@ -205,7 +219,19 @@ impl Drop for FaultyFile {
 
 impl DiskFile for FaultyFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.disk.0.0.lock().unwrap().reads.1 += 1;
         self.file.read_at(buffer, offset)
+    }
+    fn read_now(&self, buffer: &mut [u8], offset: u64) -> io::Result<bool> {
+        if self.disk.0.0.lock().unwrap().reads_wait {
+            // Whoever would use it all the same is found out.
+            buffer.fill(0xa5);
+            return Ok(false);
+        }
+        self.disk.0.0.lock().unwrap().reads.0 += 1;
+        // Not every file system can tell; then the answer is the same, and later.
+        Ok(self.file.read_now(buffer, offset)?
+            || self.file.read_at(buffer, offset)? == buffer.len())
     }
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         if self.path.to_str().unwrap().contains("journal") {

@@ -111,8 +111,8 @@ impl LocalEngine {
         let common = Common {
             permits: Arc::new(Semaphore::new(options.queue_bytes_max)),
             reads: Arc::new(Semaphore::new(options.disk_reads_max)),
-            buffers: Arc::default(),
             flights: Arc::default(),
+            buffers: Arc::default(),
         };
         let open::Opened { held, shards: opened } = open::open(options, disk)?;
         let first = opened.first().map(|shard| Arc::clone(&shard.shared));
@@ -187,12 +187,8 @@ impl Shard {
         // The run before may have been stopped while compaction was behind: admission could then wait for it without end. And
         // segments that it had given up may still stand.
         shared.chores.ask(|asked| (asked.compact, asked.evacuate) = (true, true));
-        let payloads = Payloads::new(
-            Arc::clone(&shared.disk),
-            &folder,
-            Arc::clone(&shared.span),
-            Arc::clone(&common.buffers),
-        );
+        let (disk, span) = (Arc::clone(&shared.disk), Arc::clone(&shared.span));
+        let payloads = Payloads::new(disk, &folder, span, Arc::clone(&common.buffers));
         let front = Front {
             permits: Arc::clone(&common.permits),
             reads: Arc::clone(&common.reads),
@@ -310,8 +306,7 @@ impl Index for LocalEngine {
             self.readable()?;
             let front = &self.shard(partition).front;
             let snapshot = front.shared.snapshots.open();
-            let in_tree = value::key(partition.0, &key);
-            if let Some(record) = submit::known(&snapshot, &in_tree)? {
+            if let Some(record) = submit::known(&snapshot, &value::key(partition.0, &key))? {
                 return Ok(record);
             }
             let mut records = front.read(&Arc::new(snapshot), partition, &[key]).await?;
@@ -338,17 +333,18 @@ impl Index for LocalEngine {
         Box::pin(async move {
             self.readable()?;
             let shard = self.shard(partition);
+            let places = wanted.iter().map(|(_, payload)| Place::of_ref(*payload));
+            let places = places.collect::<Option<Vec<_>>>().ok_or(ReadError::Gone)?;
             {
                 // No file may be touched once the folder is given back: see `Flights`.
                 let _flight = shard.front.flights.start().ok_or(ReadError::Closed)?;
-                let places = wanted.iter().map(|(_, payload)| Place::of_ref(*payload));
-                let places = places.collect::<Option<Vec<_>>>().ok_or(ReadError::Gone)?;
                 if let Some(told) = shard.payloads.read_now(&places) {
                     return Ok(told);
                 }
             }
             let payloads = Arc::clone(&shard.payloads);
-            let read = move |shared: &Shared| read_payloads(shared, &payloads, partition, &wanted);
+            let read =
+                move |shared: &Shared| read_payloads(shared, &payloads, partition, &wanted, places);
             shard.front.at_disk(read).await
         })
     }
@@ -360,15 +356,16 @@ fn read_payloads(
     payloads: &Payloads,
     partition: Partition,
     wanted: &[(Bytes, PayloadRef)],
+    mut places: Vec<Place>,
 ) -> Result<Vec<Bytes>, ReadError> {
-    let places = wanted.iter().map(|(_, payload)| Place::of_ref(*payload));
-    let mut places = places.collect::<Option<Vec<_>>>().ok_or(ReadError::Gone)?;
     for _ in 0..FOLLOWS_MAX {
         let missing = match payloads.read(&places) {
             Ok(told) => return Ok(told),
             Err(PayloadError::Read(error)) => return Err(error),
-            Err(PayloadError::NotNow) => return Err(ReadError::Io("a read did not wait".into())),
             Err(PayloadError::GivenUp) => None,
+            Err(PayloadError::NotNow) => {
+                return Err(ReadError::Io("a read that may wait did not".into()));
+            }
             Err(PayloadError::NoFile(home, number)) => Some((home, number)),
         };
         for ((key, _), place) in wanted.iter().zip(&mut places) {

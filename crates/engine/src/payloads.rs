@@ -11,7 +11,7 @@ use bytes::Bytes;
 use ossia_store::ReadError;
 
 use crate::{
-    buffers::{Buffer, Buffers},
+    buffers::Buffers,
     disk::{Access, Disk, DiskFile},
     journal::{
         record::{Home, Place},
@@ -30,6 +30,8 @@ const RUN_BYTES_MAX: u64 = 1 << 20;
 
 /// No more than this is read without another thread: the reader's own has other readers to serve.
 const NOW_BYTES_MAX: u64 = 1 << 20;
+/// See [`NOW_BYTES_MAX`]: each may take a call of its own.
+const NOW_PLACES_MAX: usize = 512;
 
 /// Whether a read may wait for the medium.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,24 +95,13 @@ impl Payloads {
     /// As [`Self::read`], if that takes no waiting; else, and on any failure, `None`: [`Self::read`] tells what there is to tell.
     pub(crate) fn read_now(&self, places: &[Place]) -> Option<Vec<Bytes>> {
         let bytes: u64 = places.iter().map(|place| u64::from(place.length)).sum();
-        if bytes > NOW_BYTES_MAX {
+        if bytes > NOW_BYTES_MAX || places.len() > NOW_PLACES_MAX {
             return None;
         }
         self.read_with(places, Patience::Now).ok()
     }
 
     fn read_with(&self, places: &[Place], patience: Patience) -> Result<Vec<Bytes>, PayloadError> {
-        if let [place] = places {
-            let mut told = vec![Bytes::new()];
-            let read = self.read_run(places, &[0], patience, &mut told);
-            // As below.
-            if self.is_given_up(place) {
-                return Err(PayloadError::GivenUp);
-            }
-            read?;
-            debug_assert_eq!(told.first().map(Bytes::len), Some(place.length as usize));
-            return Ok(told);
-        }
         let mut order: Vec<usize> = (0..places.len()).collect();
         let of = |at: &usize| places.get(*at).map(|place| (place.home, place.number, place.offset));
         order.sort_by_key(of);
@@ -163,7 +154,7 @@ impl Payloads {
             _ => failed(error).into(),
         })?;
         let count = usize::try_from(end - first.offset).map_err(|_| missing())?;
-        let mut bytes: Buffer = self.buffers.take(count);
+        let mut bytes = self.buffers.take(count);
         match patience {
             Patience::Waits => {
                 let read = file.read_at(bytes.as_mut(), first.offset).map_err(failed)?;
@@ -199,7 +190,7 @@ impl Payloads {
         Ok(())
     }
 
-    /// A file. Opening one waits for the medium.
+    /// A file that payloads stand in. Opening one waits for the medium.
     fn file(&self, home: Home, number: u64, patience: Patience) -> io::Result<Arc<dyn DiskFile>> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         files.clock += 1;
@@ -211,9 +202,7 @@ impl Payloads {
         if patience == Patience::Now {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        drop(files);
         let file = self.disk.open(&self.path(home, number), Access::Read)?;
-        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         // Files that nothing can be read from any more are not held open.
         let span = &self.span;
         files.open.retain(|(home, of), _| *home != Home::Segment || !span.is_given_up(*of));

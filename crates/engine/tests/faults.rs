@@ -37,8 +37,13 @@ fn after_a_failed_write_or_sync_nothing_is_acknowledged_and_nothing_acknowledged
         for at in 0..40 {
             let folder = Folder::new();
             let disk = FaultyDisk::default();
-            // Large memtables keep the tree's own files, which have no such disk, out of it.
-            let options = EngineOptions { memtable_bytes: 8 << 20, ..options(&folder) };
+            // No flush: the tree's own files have no such disk, and a checkpoint would forget the tokens before it.
+            let large = 8 << 20;
+            let options = EngineOptions {
+                memtable_bytes: large,
+                checkpoint_bytes: large,
+                ..options(&folder)
+            };
             let (acked, unknown) = runtime.block_on(async {
                 let engine = LocalEngine::open_on(options.clone(), Arc::new(disk.clone())).unwrap();
                 disk.fail(op, at, "journal", io::ErrorKind::Other);

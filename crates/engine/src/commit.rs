@@ -159,6 +159,8 @@ impl Committer {
     pub(crate) fn run(mut self) {
         let mut pending = VecDeque::new();
         loop {
+            // What has gathered meanwhile is the next group; only when there is none is there something to close.
+            self.shared.queue.drain(&mut pending);
             if pending.is_empty() {
                 if self.shared.condition.poisoned().is_none() {
                     let closed = self.journal.close();
@@ -180,8 +182,6 @@ impl Committer {
                     }
                     Wake::Closed => break,
                 }
-            } else {
-                self.shared.queue.drain(&mut pending);
             }
             self.commit(&mut pending);
             self.worked = Instant::now();

@@ -77,6 +77,8 @@ struct State {
     entries: VecDeque<Entry>,
     nudged: bool,
     closed: bool,
+    /// The commit thread sleeps; while it works nobody need make a system call to wake it.
+    waiting: bool,
 }
 
 /// The queue.
@@ -98,20 +100,29 @@ impl Queue {
             return Err(Box::new(entry));
         }
         state.entries.push_back(entry);
-        if state.entries.len() == 1 {
-            self.filled.notify_one();
-        }
+        self.wake(state);
         Ok(())
     }
 
     pub(crate) fn nudge(&self) {
-        self.lock().nudged = true;
-        self.filled.notify_one();
+        let mut state = self.lock();
+        state.nudged = true;
+        self.wake(state);
     }
 
     pub(crate) fn close(&self) {
-        self.lock().closed = true;
-        self.filled.notify_one();
+        let mut state = self.lock();
+        state.closed = true;
+        self.wake(state);
+    }
+
+    /// Wakes the commit thread if it sleeps, once; without the lock, which it needs first.
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
+        let waiting = std::mem::take(&mut state.waiting);
+        drop(state);
+        if waiting {
+            self.filled.notify_one();
+        }
     }
 
     /// Moves everything queued out, or waits for something until `deadline`.
@@ -128,16 +139,18 @@ impl Queue {
             if state.closed {
                 return Wake::Closed;
             }
-            state = match deadline {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Wake::Idle;
+            }
+            state.waiting = true;
+            state = match left {
                 None => self.filled.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some(deadline) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        return Wake::Idle;
-                    }
+                Some(left) => {
                     self.filled.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
                 }
             };
+            state.waiting = false;
         }
     }
 

@@ -25,7 +25,8 @@ pub(crate) struct Recent {
 /// Recent writes by key.
 #[derive(Debug, Default)]
 pub(crate) struct Overlay {
-    newest: HashMap<Key, Recent>,
+    /// By partition, then by key: so a key can be looked up without owning one.
+    newest: HashMap<u64, HashMap<Bytes, Recent>>,
     /// The writes in their order, with their sequence numbers.
     order: VecDeque<(u64, Key)>,
     bytes: usize,
@@ -43,21 +44,23 @@ impl Overlay {
     }
 
     pub(crate) fn get(&self, partition: u64, key: &Bytes) -> Option<&Recent> {
-        // A clone of `Bytes` counts a reference and copies nothing.
-        self.newest.get(&(partition, key.clone()))
+        self.newest.get(&partition)?.get(key)
     }
 
     /// Notes a write; `seq` never falls.
     pub(crate) fn put(&mut self, seq: u64, partition: u64, key: Bytes, record: Option<Record>) {
         self.bytes += cost(&key, record.as_ref());
-        let key = (partition, key);
-        if let Some(before) = self.newest.insert(key.clone(), Recent { seq, record }) {
-            self.bytes -= cost(&key.1, before.record.as_ref());
+        let newest = self.newest.entry(partition).or_default();
+        if let Some(recent) = newest.get_mut(&key) {
+            self.bytes -= cost(&key, recent.record.as_ref());
+            let before = std::mem::replace(recent, Recent { seq, record });
             if before.seq == seq {
                 return;
             }
+        } else {
+            newest.insert(key.clone(), Recent { seq, record });
         }
-        self.order.push_back((seq, key));
+        self.order.push_back((seq, (partition, key)));
     }
 
     /// Forgets what no reader from `watermark` on needs, and the oldest beyond the bounds, but never group `current`.
@@ -69,10 +72,15 @@ impl Overlay {
             }
             let Some((seq, key)) = self.order.pop_front() else { break };
             self.floor = self.floor.max(seq + 1);
-            if self.newest.get(&key).is_some_and(|recent| recent.seq == seq)
-                && let Some(gone) = self.newest.remove(&key)
+            let (partition, key) = key;
+            let Some(newest) = self.newest.get_mut(&partition) else { continue };
+            if newest.get(&key).is_some_and(|recent| recent.seq == seq)
+                && let Some(gone) = newest.remove(&key)
             {
-                self.bytes -= cost(&key.1, gone.record.as_ref());
+                self.bytes -= cost(&key, gone.record.as_ref());
+                if newest.is_empty() {
+                    self.newest.remove(&partition);
+                }
             }
         }
     }
@@ -80,7 +88,9 @@ impl Overlay {
     /// Writes of the group `seq`, once each.
     pub(crate) fn group(&self, seq: u64) -> impl Iterator<Item = (u64, &Bytes, &Recent)> {
         let group = self.order.iter().rev().take_while(move |(of, _)| *of == seq);
-        group.filter_map(|(_, key)| self.newest.get(key).map(|recent| (key.0, &key.1, recent)))
+        group.filter_map(|(_, (partition, key))| {
+            Some((*partition, key, self.newest.get(partition)?.get(key)?))
+        })
     }
 }
 

@@ -184,9 +184,9 @@ pub(crate) struct Tokens(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    /// The sequence number of the group that the transaction is in.
-    groups: HashMap<Token, u64>,
-    order: VecDeque<Token>,
+    /// Transactions in the order of their commits, each with the sequence number of its group. Every commit adds to them and hardly
+    /// anyone ever asks, so asking is what takes its time.
+    recent: VecDeque<(Token, u64)>,
     /// Groups below this are durable.
     durable: u64,
     /// Told to be absent: they must stay so.
@@ -202,17 +202,13 @@ impl Tokens {
     /// Notes a transaction of group `seq`; `false` if it has been told to be absent and must not commit.
     pub(crate) fn enter(&self, token: Token, seq: u64) -> bool {
         let mut known = self.lock();
-        if known.fenced.contains_key(&token) {
+        if !known.fenced.is_empty() && known.fenced.contains_key(&token) {
             return false;
         }
-        if known.groups.insert(token, seq).is_none() {
-            known.order.push_back(token);
-            if known.order.len() > TOKENS_MAX
-                && let Some(oldest) = known.order.pop_front()
-            {
-                known.groups.remove(&oldest);
-            }
+        if known.recent.len() == TOKENS_MAX {
+            known.recent.pop_front();
         }
+        known.recent.push_back((token, seq));
         true
     }
 
@@ -223,8 +219,8 @@ impl Tokens {
 
     pub(crate) fn settle(&self, token: Token) -> Result<Settled, StoreError> {
         let mut known = self.lock();
-        match known.groups.get(&token) {
-            Some(&seq) if seq < known.durable => Ok(Settled::Committed),
+        match known.recent.iter().rev().find(|(recent, _)| *recent == token) {
+            Some(&(_, seq)) if seq < known.durable => Ok(Settled::Committed),
             Some(_) => Err(StoreError::Unknown("the transaction is being committed".into())),
             None => {
                 if known.fenced.insert(token, ()).is_none() {
@@ -320,6 +316,6 @@ mod tests {
             let _ = tokens.settle(Token((number | 1 << 100).to_be_bytes()));
         }
         let known = tokens.lock();
-        assert_eq!((known.groups.len(), known.fenced.len()), (TOKENS_MAX, TOKENS_MAX));
+        assert_eq!((known.recent.len(), known.fenced.len()), (TOKENS_MAX, TOKENS_MAX));
     }
 }

@@ -103,9 +103,9 @@ impl View for Bringing<'_> {
 }
 
 impl Front {
-    pub(crate) async fn submit(&self, transaction: Transaction) -> Result<(), StoreError> {
+    pub(crate) async fn submit(&self, mut transaction: Transaction) -> Result<(), StoreError> {
         self.shared.condition.check()?;
-        let mut keys = transaction.hints.clone();
+        let mut keys = std::mem::take(&mut transaction.hints);
         let mut permit = None;
         for _ in 0..ROUNDS_MAX {
             let snapshot = Arc::new(self.shared.snapshots.open());

@@ -4,7 +4,7 @@
 //! chosen could be given up before the reader gets to it.
 
 use std::{
-    collections::BTreeMap,
+    collections::VecDeque,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -79,7 +79,8 @@ impl MemoryView {
 struct State {
     /// Readers see sequence numbers below this.
     visible: u64,
-    open: BTreeMap<u64, usize>,
+    /// How many readers are registered at which number, in order.
+    open: VecDeque<(u64, usize)>,
     view: Arc<MemoryView>,
 }
 
@@ -89,7 +90,7 @@ pub(crate) struct Snapshots(Mutex<State>);
 
 impl Snapshots {
     pub(crate) fn new(visible: u64, view: MemoryView) -> Self {
-        Self(Mutex::new(State { visible, open: BTreeMap::new(), view: Arc::new(view) }))
+        Self(Mutex::new(State { visible, open: VecDeque::new(), view: Arc::new(view) }))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -100,7 +101,11 @@ impl Snapshots {
     pub(crate) fn open(self: &Arc<Self>) -> Snapshot {
         let mut state = self.lock();
         let seq = state.visible;
-        *state.open.entry(seq).or_default() += 1;
+        // What is visible never falls, so new numbers come last.
+        match state.open.back_mut() {
+            Some((last, count)) if *last == seq => *count += 1,
+            _ => state.open.push_back((seq, 1)),
+        }
         Snapshot { seq, view: Arc::clone(&state.view), registry: Arc::clone(self) }
     }
 
@@ -133,7 +138,7 @@ impl Snapshots {
 
 impl State {
     fn watermark(&self) -> u64 {
-        self.open.first_key_value().map_or(self.visible, |(&seq, _)| seq.min(self.visible))
+        self.open.front().map_or(self.visible, |&(seq, _)| seq)
     }
 }
 
@@ -149,10 +154,12 @@ pub(crate) struct Snapshot {
 impl Drop for Snapshot {
     fn drop(&mut self) {
         let mut state = self.registry.lock();
-        if let Some(count) = state.open.get_mut(&self.seq) {
+        if let Ok(at) = state.open.binary_search_by_key(&self.seq, |&(seq, _)| seq)
+            && let Some((_, count)) = state.open.get_mut(at)
+        {
             *count -= 1;
             if *count == 0 {
-                state.open.remove(&self.seq);
+                state.open.remove(at);
             }
         }
     }
@@ -175,10 +182,15 @@ mod tests {
         assert_eq!(registry.publish(5), 1);
         let young = registry.open();
         assert_eq!((old.seq, young.seq), (1, 5));
+        assert_eq!(registry.publish(7), 1);
+        let youngest = registry.open();
         drop(young);
         assert_eq!(registry.watermark(), 1);
         drop(old);
-        assert_eq!(registry.watermark(), 5);
+        assert_eq!(registry.watermark(), 7);
+        assert_eq!(registry.publish(9), 7);
+        drop(youngest);
+        assert_eq!(registry.watermark(), 9);
     }
 
     #[test]

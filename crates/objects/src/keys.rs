@@ -21,6 +21,11 @@
 //!
 //! The partition of a key must never change while its bucket lives: the rule is part of the format.
 
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicU64, Ordering},
+};
+
 use bytes::{BufMut, Bytes, BytesMut};
 use ossia_store::{BlobId, Partition};
 
@@ -49,18 +54,26 @@ pub(crate) const HOLDING: [u8; 4] = [HEAD, b'v', b'n', b'm'];
 pub(crate) const EXTENT: u8 = b'c';
 const REFERENCE: u8 = b's';
 
-/// Names content. Never used twice: 48 bits of milliseconds, so that what is written together lies together, and 80 random bits.
+/// Names content. Never used twice: 48 bits of milliseconds, so that what is written together lies together, and 80 bits that count
+/// on from a random start of this process, since every append takes one and most need none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct ContentId(pub(crate) [u8; 16]);
 
 impl ContentId {
     pub(crate) fn new(now_ms: u64) -> Self {
-        let mut id = [0; 16];
-        let (time, random) = id.split_at_mut(6);
-        time.copy_from_slice(&now_ms.to_be_bytes()[2..]);
-        getrandom::fill(random).expect(
-            "the operating system has a random source, without which no key can be made either",
-        );
+        static START: OnceLock<u128> = OnceLock::new();
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let start = *START.get_or_init(|| {
+            let mut random = [0; 16];
+            getrandom::fill(&mut random).expect(
+                "the operating system has a random source, without which no key can be made either",
+            );
+            u128::from_be_bytes(random)
+        });
+        let count = NEXT.fetch_add(1, Ordering::Relaxed);
+        let mut id = start.wrapping_add(u128::from(count)).to_be_bytes();
+        // The low 80 bits stay.
+        id[..6].copy_from_slice(&now_ms.to_be_bytes()[2..]);
         Self(id)
     }
 

@@ -9,6 +9,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// Requests allocate on one thread and free on another, hundreds of thousands of times a second; the C library's allocator takes
+/// a fifth of an append for that.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// An object store that speaks the Alibaba Cloud OSS protocol, built around append.
 #[derive(Debug, Parser)]
 #[command(name = "ossia", version, about)]

@@ -202,7 +202,10 @@ impl Payloads {
         if patience == Patience::Now {
             return Err(io::ErrorKind::WouldBlock.into());
         }
+        // Who does not wait must not wait for this either.
+        drop(files);
         let file = self.disk.open(&self.path(home, number), Access::Read)?;
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         // Files that nothing can be read from any more are not held open.
         let span = &self.span;
         files.open.retain(|(home, of), _| *home != Home::Segment || !span.is_given_up(*of));

@@ -10,7 +10,7 @@ use std::{
 };
 
 use clap::Args;
-use ossia_engine::{EngineOptions, LocalEngine};
+use ossia_engine::{EngineOptions, LocalEngine, OpenError};
 use ossia_objects::{Clock, Objects, SystemClock};
 use ossia_server::{
     Server,
@@ -182,21 +182,55 @@ async fn open_store(config: &Config) -> Result<Arc<dyn Store>, Failed> {
         let options = MemoryOptions { bytes_max, ..MemoryOptions::default() };
         return Ok(Arc::new(MemoryStore::new(options)));
     }
-    let options = EngineOptions::new(&config.data);
+    let options = engine_options(config);
     // Opening replays the journal and blocks meanwhile.
     let opened =
         tokio::task::spawn_blocking(|| LocalEngine::open(options)).await.map_err(Failed::new)?;
     match opened {
         Ok(engine) => Ok(Arc::new(engine)),
         Err(error) => {
-            let code = match &error {
-                ossia_engine::OpenError::Locked { .. } => IN_USE,
-                ossia_engine::OpenError::Damaged { .. }
-                | ossia_engine::OpenError::NewerFormat { .. } => DAMAGED,
-                ossia_engine::OpenError::Setting { .. } => BAD_SETTINGS,
-                ossia_engine::OpenError::Io { .. } => 1,
+            let told = error.to_string();
+            let (code, message) = match error {
+                OpenError::Locked { .. } => (IN_USE, told),
+                OpenError::Damaged { .. } | OpenError::NewerFormat { .. } => (DAMAGED, told),
+                OpenError::Setting { name, reason } => {
+                    // The engine's own name of a bound says that it is one; the setting's does not.
+                    let name = name.strip_suffix("_max").unwrap_or(name);
+                    (BAD_SETTINGS, format!("engine.{name}: {reason}"))
+                }
+                OpenError::Io { .. } => (1, told),
             };
-            Err(Failed { message: error.to_string(), code })
+            Err(Failed { message, code })
         }
+    }
+}
+
+fn engine_options(config: &Config) -> EngineOptions {
+    let engine = &config.engine;
+    EngineOptions {
+        shards: engine.shards,
+        segment_bytes: engine.segment_bytes,
+        journal_bytes: engine.journal_bytes,
+        memtable_bytes: engine.memtable_bytes,
+        checkpoint_bytes: engine.checkpoint_bytes,
+        cache_bytes: engine.cache_bytes,
+        queue_bytes_max: engine.queue_bytes,
+        group_bytes_max: engine.group_bytes,
+        reserve_bytes: engine.reserve_bytes,
+        disk_reads_max: engine.disk_reads,
+        idle_flush_ms: engine.idle_flush_ms,
+        admission_wait_ms: engine.admission_wait_ms,
+        data: config.data.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engine_s_defaults_are_those_of_the_settings() {
+        let config = Config::default();
+        assert_eq!(engine_options(&config), EngineOptions::new(&config.data));
     }
 }

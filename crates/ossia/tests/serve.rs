@@ -173,7 +173,15 @@ fn settings_that_make_no_sense_stop_the_start_with_their_name() {
     half_a_key.env("OSSIA_ACCESS_KEY_ID", "mine");
     let mut unknown_flag = memory();
     unknown_flag.arg("--nothing");
+    let engine = |set| {
+        let mut command = in_folder(&folder.path().join("data"));
+        command.args(["--set", set]);
+        command
+    };
     for (mut command, name) in [
+        (engine("engine.segment_bytes=5000"), "engine.segment_bytes:"),
+        (engine("engine.queue_bytes=1"), "engine.queue_bytes:"),
+        (engine("engine.sync=false"), "engine.sync"),
         (by_file, "max_byte"),
         (by_environment, "OSSIA_LIMITS__IDLE_MS"),
         (by_set, "append.max_bytes"),
@@ -184,6 +192,7 @@ fn settings_that_make_no_sense_stop_the_start_with_their_name() {
         assert_eq!(code, Some(2), "{told}");
         assert!(told.contains(name), "{told}");
     }
+    assert!(!folder.path().join("data").exists(), "settings are checked before anything is made");
 }
 
 /// What a kill leaves behind, the lock among it, does not stand in the way of the next start. Durability has its own tests.

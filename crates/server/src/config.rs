@@ -47,6 +47,8 @@ pub struct Config {
     pub auth: Auth,
     /// Bounds on what clients may use.
     pub limits: Limits,
+    /// The embedded engine.
+    pub engine: Engine,
 }
 
 /// The endpoints in GetBucketInfo and ListBuckets: host and port, no scheme. Clients connect to them.
@@ -139,6 +141,40 @@ pub struct Limits {
     pub shutdown_ms: u64,
 }
 
+/// How the embedded engine uses its machine; of no account with `memory`. Its ranges are the engine's, which checks them before it
+/// touches the data folder. Whether writes are synced is not a setting.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Engine {
+    /// Journals, indexes and commit threads beside one another; 0 for one per two cores, at most 8. A store keeps the number that it was
+    /// made with. Default 0.
+    pub shards: usize,
+    /// Length of a journal segment in bytes, a multiple of 4,096. Default 67,108,864 (64 MiB).
+    pub segment_bytes: u64,
+    /// The journal's bound over all shards, in bytes: older segments are emptied and used again. Default 1,073,741,824 (1 GiB).
+    pub journal_bytes: u64,
+    /// How large the index's part in memory grows before it is written out, in bytes, of each shard. Default 33,554,432 (32 MiB).
+    pub memtable_bytes: u64,
+    /// How much journal may lie behind the last checkpoint, in bytes, of each shard; bounds what a start replays. Default 268,435,456
+    /// (256 MiB).
+    pub checkpoint_bytes: u64,
+    /// Cache of the index's blocks in bytes. Default 16,777,216 (16 MiB).
+    pub cache_bytes: u64,
+    /// The most bytes of transactions that are accepted and not yet answered; more wait. Default 67,108,864 (64 MiB).
+    pub queue_bytes: usize,
+    /// What is made durable by one sync takes no further transaction once it has this many bytes. Default 8,388,608 (8 MiB).
+    pub group_bytes: usize,
+    /// Writes are refused as full when the disk has fewer free bytes than this; deletes go on. Default 201,326,592 (192 MiB).
+    pub reserve_bytes: u64,
+    /// Reads at the disk at once. Default 64.
+    pub disk_reads: usize,
+    /// After this long without a write, in milliseconds, the index's part in memory is written out and its memory given back.
+    /// Default 10,000.
+    pub idle_flush_ms: u64,
+    /// How long a write waits for its turn, in milliseconds, before it is answered 503. Default 10,000.
+    pub admission_wait_ms: u64,
+}
+
 const FIVE_GIB: u64 = 5 << 30;
 
 impl Default for Config {
@@ -157,6 +193,7 @@ impl Default for Config {
             append: Append::default(),
             auth: Auth::default(),
             limits: Limits::default(),
+            engine: Engine::default(),
         }
     }
 }
@@ -167,6 +204,25 @@ impl Default for Append {
             max_bytes: FIVE_GIB,
             missing_position: MissingPosition::Refuse,
             copy_source: CopySource::Refuse,
+        }
+    }
+}
+
+impl Default for Engine {
+    fn default() -> Engine {
+        Engine {
+            shards: 0,
+            segment_bytes: 64 << 20,
+            journal_bytes: 1 << 30,
+            memtable_bytes: 32 << 20,
+            checkpoint_bytes: 256 << 20,
+            cache_bytes: 16 << 20,
+            queue_bytes: 64 << 20,
+            group_bytes: 8 << 20,
+            reserve_bytes: 192 << 20,
+            disk_reads: 64,
+            idle_flush_ms: 10_000,
+            admission_wait_ms: 10_000,
         }
     }
 }

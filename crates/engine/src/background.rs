@@ -62,6 +62,7 @@ fn flush_sealed(shared: &Shared) -> Option<()> {
         shared.span.pass(bound);
         shared.chores.ask(|asked| asked.evacuate = true);
     }
+    shared.index.count_tables(&shared.counters);
     shared.measure_pressure();
     // The versions before this flush hold its memtables until the commit thread has published past it.
     shared.queue.nudge();
@@ -81,6 +82,7 @@ pub(crate) fn compactor(shared: &Shared) {
                 None => return,
             }
             shared.index.renew_copies();
+            shared.index.count_tables(&shared.counters);
             shared.measure_pressure();
         }
         if any {

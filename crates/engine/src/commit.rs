@@ -285,6 +285,7 @@ impl Committer {
 
     /// Writes and syncs the group, and inserts it into the index.
     fn make_durable(&mut self, group: u64) -> bool {
+        let (payloads, transactions) = (self.draft.payload_bytes(), self.draft.transactions());
         let written = match self.journal.write(&mut self.draft) {
             Ok(written) => written,
             Err(error) => return self.must(Err(error), "writing the journal"),
@@ -294,6 +295,11 @@ impl Committer {
             return false;
         }
         self.shared.tokens.durable(group + 1);
+        let counters = &self.shared.counters;
+        counters.groups.add(1);
+        counters.transactions.add(transactions.into());
+        counters.journal_bytes.add(written.bytes);
+        counters.payload_bytes.add(payloads as u64);
         for (partition, key, recent) in self.overlay.group(group) {
             let change = match &recent.record {
                 None => Insert::Delete,
@@ -335,6 +341,7 @@ impl Committer {
         let oldest = self.shared.span.emptied();
         let Some(sealed) = self.shared.index.rotate(&self.active, last, oldest) else { return };
         self.shared.span.seal(sealed.id(), oldest.min(last.segment));
+        self.shared.counters.rotations.add(1);
         self.active = self.shared.index.active();
         self.since_checkpoint_bytes = 0;
         let active = Arc::clone(&self.active);

@@ -17,13 +17,15 @@ use ossia_store::{
 use tokio::sync::Semaphore;
 
 use crate::{
-    EngineOptions, OpenError, background,
+    EngineMetrics, EngineOptions, OpenError, background,
     blobs::BlobFolder,
     buffers::Buffers,
     commit::Committer,
+    counters::Counters,
     disk::{Disk, Lock, RealDisk},
     evacuate::Evacuator,
     journal::record::Place,
+    layout,
     open::{self, OpenedShard},
     payloads::{PayloadError, Payloads},
     scan,
@@ -58,6 +60,7 @@ struct Inner {
     /// Partitions are spread over them by number.
     shards: Vec<Shard>,
     condition: Arc<Condition>,
+    counters: Arc<Counters>,
     blobs: BlobFolder,
     running: Mutex<Option<Running>>,
 }
@@ -108,13 +111,16 @@ impl LocalEngine {
     /// As [`Self::open`].
     pub fn open_on(options: EngineOptions, disk: Arc<dyn Disk>) -> Result<Self, OpenError> {
         let folder = options.data.clone();
+        let counters = Arc::new(Counters::default());
+        let disk = counters.watch(disk);
         let common = Common {
             permits: Arc::new(Semaphore::new(options.queue_bytes_max)),
             reads: Arc::new(Semaphore::new(options.disk_reads_max)),
             flights: Arc::default(),
             buffers: Arc::default(),
         };
-        let open::Opened { held, shards: opened } = open::open(options, disk)?;
+        let open::Opened { held, shards: opened } =
+            open::open(options, disk, Arc::clone(&counters))?;
         let first = opened.first().map(|shard| Arc::clone(&shard.shared));
         let Some(first) = first else {
             return Err(OpenError::Setting { name: "shards", reason: "zero" });
@@ -136,7 +142,7 @@ impl LocalEngine {
         }
         let running = Mutex::new(Some(Running { shards: running, _held: held }));
         let condition = Arc::clone(&first.condition);
-        Ok(Self(Arc::new(Inner { shards, condition, blobs, running })))
+        Ok(Self(Arc::new(Inner { shards, condition, counters, blobs, running })))
     }
 
     /// How many past states of the index are kept for readers, and the bytes of the index that are in memory because of them
@@ -145,6 +151,26 @@ impl LocalEngine {
         let of = |shard: &Shard| shard.front.shared.index.history();
         let sum = |(states, bytes), (more, other): (usize, u64)| (states + more, bytes + other);
         self.0.shards.iter().map(of).fold((0, 0), sum)
+    }
+
+    /// What the engine has done since it was opened, and how it stands. Looks at the folder, so it blocks for a moment.
+    pub fn metrics(&self) -> EngineMetrics {
+        let mut metrics = self.0.counters.told();
+        for (number, shard) in self.0.shards.iter().enumerate() {
+            let shared = &shard.front.shared;
+            let pressure = *shared.pressure.borrow();
+            let journal = layout::shard(&shared.options.data, number).join("journal");
+            // Only a figure: a folder that cannot be read tells of itself elsewhere.
+            let segments = shared.disk.list(&journal).map_or(0, |names| names.len());
+            metrics.segments += segments as u64;
+            metrics.runs = metrics.runs.max(pressure.runs as u64);
+            metrics.sealed_memtables = metrics.sealed_memtables.max(pressure.sealed as u64);
+            metrics.index_memory_bytes += shared.index.history().1;
+            // The permits are one for all.
+            let free = shard.front.permits.available_permits();
+            metrics.queue_bytes = (shared.options.queue_bytes_max - free) as u64;
+        }
+        metrics
     }
 
     fn shard(&self, partition: Partition) -> &Shard {
@@ -282,7 +308,17 @@ impl Index for LocalEngine {
     }
 
     fn submit(&self, transaction: Transaction) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(self.shard(transaction.partition).front.submit(transaction))
+        Box::pin(async move {
+            let told = self.shard(transaction.partition).front.submit(transaction).await;
+            match &told {
+                Err(StoreError::Rejected(Rejection::Busy)) => self.0.counters.refused_busy.add(1),
+                Err(StoreError::Rejected(Rejection::Full(_))) => {
+                    self.0.counters.refused_full.add(1);
+                }
+                _ => {}
+            }
+            told
+        })
     }
 
     fn settle(
@@ -527,7 +563,7 @@ mod tests {
         let options = engine.0.shards[0].front.shared.options.clone();
         engine.shutdown().await.unwrap();
         drop(engine);
-        let opened = open::open(options.clone(), Arc::new(RealDisk)).unwrap();
+        let opened = open::open(options.clone(), Arc::new(RealDisk), Arc::default()).unwrap();
         let index = &opened.shards[0].shared.index;
         for _ in 0..RUNS_STOP {
             let (active, seq) = (index.active(), index.next_seq());

@@ -97,13 +97,24 @@ pub(crate) struct Evacuator {
     /// The segment that was written when the value log was last looked at.
     looked_at: u64,
     source: Option<(Home, u64, Arc<dyn DiskFile>)>,
+    /// Bytes and files of the value log as they were last counted.
+    counted: (u64, u64),
 }
 
 impl Evacuator {
     pub(crate) fn new(shared: Arc<Shared>, yard: Yard, values: ValueLog) -> Self {
         let looked_at = shared.span.active();
         let permits = Arc::new(Semaphore::new(1));
-        Self { shared, yard, values, permits, asked_at: 0, looked_at, source: None }
+        Self {
+            shared,
+            yard,
+            values,
+            permits,
+            asked_at: 0,
+            looked_at,
+            source: None,
+            counted: (0, 0),
+        }
     }
 
     /// The thread: returns when the store closes.
@@ -112,6 +123,7 @@ impl Evacuator {
         while self.wait() {
             let told = self.round();
             self.source = None;
+            self.count_values();
             match told {
                 Ok(()) => retry = RETRY_FIRST,
                 Err(Stop::Ended) => return,
@@ -125,6 +137,13 @@ impl Evacuator {
                 }
             }
         }
+    }
+
+    fn count_values(&mut self) {
+        let now = (self.values.bytes(), self.values.files());
+        self.shared.counters.value_bytes.change(self.counted.0, now.0);
+        self.shared.counters.value_files.change(self.counted.1, now.1);
+        self.counted = now;
     }
 
     fn wait(&self) -> bool {
@@ -155,6 +174,7 @@ impl Evacuator {
         let mut any = false;
         while let Some(segment) = self.shared.span.give_up() {
             self.shared.spares.give_up(segment);
+            self.shared.counters.segments_recycled.add(1);
             any = true;
         }
         if any {
@@ -329,6 +349,7 @@ impl Evacuator {
         }
         let appended = self.values.append(&bytes);
         let (number, offset) = appended.map_err(|error| self.failed(&error))?;
+        self.shared.counters.evacuated_bytes.add(bytes.len() as u64);
         let moves: HashMap<Place, Place> = starts
             .into_iter()
             .map(|(from, start)| (from, values::place(number, offset + start as u64, &from)))

@@ -18,6 +18,7 @@ mod blobs;
 mod buffers;
 mod codec;
 mod commit;
+mod counters;
 pub mod disk;
 mod engine;
 mod error;
@@ -36,6 +37,7 @@ mod submit;
 mod tree;
 mod values;
 
+pub use counters::EngineMetrics;
 pub use engine::LocalEngine;
 pub use error::OpenError;
 pub use options::EngineOptions;

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::{
     EngineOptions, OpenError,
     commit::names_an_older_segment,
+    counters::Counters,
     disk::{Access, Disk, Lock},
     journal::{
         Journal, Written,
@@ -47,7 +48,11 @@ pub(crate) struct OpenedShard {
 }
 
 /// Opens the folder. Nothing runs yet.
-pub(crate) fn open(options: EngineOptions, disk: Arc<dyn Disk>) -> Result<Opened, OpenError> {
+pub(crate) fn open(
+    options: EngineOptions,
+    disk: Arc<dyn Disk>,
+    counters: Arc<Counters>,
+) -> Result<Opened, OpenError> {
     options.check()?;
     let folder = options.data.clone();
     disk.make_folder(&folder).map_err(OpenError::io(&folder))?;
@@ -70,7 +75,7 @@ pub(crate) fn open(options: EngineOptions, disk: Arc<dyn Disk>) -> Result<Opened
     layout::upgrade(&disk, &folder, layout)?;
     let shards = read
         .into_iter()
-        .map(|shard| shard.start(&options, &disk, &condition, layout))
+        .map(|shard| shard.start(&options, &disk, &condition, &counters, layout))
         .collect::<Result<Vec<_>, OpenError>>()?;
     Ok(Opened { held, shards })
 }
@@ -141,6 +146,7 @@ impl ReadShard {
         options: &EngineOptions,
         disk: &Arc<dyn Disk>,
         condition: &Arc<Condition>,
+        counters: &Arc<Counters>,
         layout: Layout,
     ) -> Result<OpenedShard, OpenError> {
         let Self { folder, yard, index, walk, tokens, active, last, .. } = self;
@@ -165,6 +171,7 @@ impl ReadShard {
             chores: Chores::default(),
             span: Arc::new(span),
             values_let_go: AtomicU64::new(0),
+            counters: Arc::clone(counters),
         });
         shared.measure_pressure();
         let since_checkpoint_bytes = self.since_checkpoint_bytes;

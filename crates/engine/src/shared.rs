@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::{
     EngineOptions,
+    counters::Counters,
     disk::Disk,
     journal::segment::Spares,
     queue::Queue,
@@ -43,6 +44,7 @@ pub(crate) struct Shared {
     pub(crate) span: Arc<Span>,
     /// Bytes of payloads in the value log that lost their record since its files were last looked at; too few rather than too many.
     pub(crate) values_let_go: AtomicU64,
+    pub(crate) counters: Arc<Counters>,
 }
 
 impl Shared {

@@ -167,6 +167,11 @@ impl ValueLog {
         self.files.values().sum()
     }
 
+    /// How many files there are.
+    pub(crate) fn files(&self) -> u64 {
+        self.files.len() as u64
+    }
+
     /// Removes a file that nothing names.
     pub(crate) fn remove(&mut self, number: u64) -> io::Result<()> {
         match self.disk.remove(&path(&self.folder, number)) {

@@ -6,10 +6,10 @@ mod common;
 
 use bytes::Bytes;
 use common::{Folder, delete, get, key, options, put, put_payload, read_payload, runtime};
-use ossia_engine::{EngineOptions, LocalEngine, OpenError};
+use ossia_engine::{EngineMetrics, EngineOptions, LocalEngine, OpenError};
 use ossia_store::{
-    Decision, Fold, Health, Index, Item, Partition, Payload, ReadError, Rejection, Scan, Settled,
-    Store, StoreError, Token, Writes, transact,
+    Blobs, Decision, Fold, Health, Index, Item, Partition, Payload, ReadError, Rejection, Scan,
+    Settled, Store, StoreError, Token, Writes, transact,
 };
 
 const P: Partition = Partition(7);
@@ -260,4 +260,42 @@ fn settings_out_of_range_are_named() {
         LocalEngine::open(bad),
         Err(OpenError::Setting { name: "segment_bytes", .. })
     ));
+}
+
+#[test]
+fn what_the_engine_does_is_counted() {
+    let folder = Folder::new();
+    runtime().block_on(async {
+        let engine = LocalEngine::open(options(&folder)).unwrap();
+        let before = engine.metrics();
+        let payload = vec![7; 5_000];
+        for number in 0..20 {
+            put_payload(&engine, P, &format!("k{number}"), "v", &payload).await;
+        }
+        let mut blob = engine.create(Bytes::from_static(b"owner")).await.unwrap();
+        blob.write(Bytes::from(vec![1; 100_000])).await.unwrap();
+        let blob = blob.finish().await.unwrap();
+        engine.delete(blob.id).await.unwrap();
+        let after = engine.metrics();
+        let since = |of: fn(&EngineMetrics) -> u64| of(&after) - of(&before);
+        assert_eq!((since(|m| m.groups), since(|m| m.transactions)), (20, 20));
+        assert_eq!(since(|m| m.payload_bytes), 100_000);
+        let journal = since(|m| m.journal_bytes);
+        assert!(journal >= 20 * 8_192 && journal.is_multiple_of(4_096), "{journal}");
+        assert!(since(|m| m.syncs) >= 20 + 3, "each group, the blob and its names: {after:?}");
+        assert!(since(|m| m.written_bytes) > journal + 100_000, "{after:?}");
+        assert!(since(|m| m.rotations) > 0 && after.segments > 1, "{after:?}");
+        assert_eq!((since(|m| m.blobs_created), since(|m| m.blobs_deleted)), (1, 1));
+        assert_eq!(since(|m| m.blob_bytes_created), 100_000);
+        assert!(since(|m| m.blob_bytes_deleted) > 100_000, "header and checksums are in the file");
+        assert_eq!((after.refused_busy, after.refused_full, after.queue_bytes), (0, 0, 0));
+        // Flushes take their own time; each put gives them some more.
+        for number in 0..100_000 {
+            if engine.metrics().index_bytes > 0 {
+                break;
+            }
+            put(&engine, P, &format!("more{number}"), "v").await;
+        }
+        assert!(engine.metrics().index_bytes > 0, "sealed memtables are written out");
+    });
 }

@@ -2,6 +2,7 @@
 //!
 //! It owns the wiring and the process: arguments of `serve`, logs, signals, exit codes. Nothing else names an engine.
 
+mod figures;
 mod files;
 mod serve;
 

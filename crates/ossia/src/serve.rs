@@ -16,12 +16,13 @@ use ossia_server::{
     Server,
     config::Config,
     identity::{self, Identity},
+    metrics::Figures,
     object_settings, start_screen,
 };
 use ossia_store::{MemoryOptions, MemoryStore, Store};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::files;
+use crate::{figures, files};
 
 /// What `ossia serve` takes.
 #[derive(Debug, Args)]
@@ -112,7 +113,7 @@ async fn serve(arguments: ServeArgs) -> Result<(), Failed> {
         env::var(identity::ACCESS_KEY_SECRET).ok(),
     )
     .map_err(|error| Failed::with(BAD_SETTINGS)(error.to_string()))?;
-    let store = open_store(&config).await?;
+    let (store, figures) = open_store(&config).await?;
     // After the store: its lock keeps two first starts from making two identities.
     let identity = if config.memory {
         Identity::in_memory(pair, &config.account)
@@ -123,9 +124,10 @@ async fn serve(arguments: ServeArgs) -> Result<(), Failed> {
     let objects = Objects::open(Arc::clone(&store), Arc::clone(&clock), object_settings(&config))
         .await
         .map_err(|error| Failed::new(format!("cannot read the stored data: {error}")))?;
-    let server =
-        Server::start(config.clone(), &identity, objects, clock).await.map_err(Failed::new)?;
-    let screen = start_screen(&config, &identity, server.address());
+    let server = Server::start(config.clone(), &identity, objects, clock, figures)
+        .await
+        .map_err(Failed::new)?;
+    let screen = start_screen(&config, &identity, server.address(), server.metrics_address());
     if let Err(error) = writeln!(io::stdout(), "{screen}") {
         // Whoever read standard output has gone; clients have not.
         tracing::warn!(%error, "the start screen could not be written");
@@ -176,18 +178,23 @@ fn environment() -> impl Iterator<Item = (String, String)> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
-async fn open_store(config: &Config) -> Result<Arc<dyn Store>, Failed> {
+/// The store, and what it tells of itself.
+async fn open_store(config: &Config) -> Result<(Arc<dyn Store>, Option<Figures>), Failed> {
     if config.memory {
         let bytes_max = (config.memory_max_bytes > 0).then_some(config.memory_max_bytes);
         let options = MemoryOptions { bytes_max, ..MemoryOptions::default() };
-        return Ok(Arc::new(MemoryStore::new(options)));
+        return Ok((Arc::new(MemoryStore::new(options)), None));
     }
     let options = engine_options(config);
     // Opening replays the journal and blocks meanwhile.
     let opened =
         tokio::task::spawn_blocking(|| LocalEngine::open(options)).await.map_err(Failed::new)?;
     match opened {
-        Ok(engine) => Ok(Arc::new(engine)),
+        Ok(engine) => {
+            let told = engine.clone();
+            let figures: Figures = Arc::new(move || figures::of(&told.metrics()));
+            Ok((Arc::new(engine), Some(figures)))
+        }
         Err(error) => {
             let told = error.to_string();
             let (code, message) = match error {

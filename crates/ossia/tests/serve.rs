@@ -173,6 +173,8 @@ fn settings_that_make_no_sense_stop_the_start_with_their_name() {
     half_a_key.env("OSSIA_ACCESS_KEY_ID", "mine");
     let mut unknown_flag = memory();
     unknown_flag.arg("--nothing");
+    let mut bad_metrics = memory();
+    bad_metrics.args(["--set", "metrics.listen=here"]);
     let engine = |set| {
         let mut command = in_folder(&folder.path().join("data"));
         command.args(["--set", set]);
@@ -182,6 +184,7 @@ fn settings_that_make_no_sense_stop_the_start_with_their_name() {
         (engine("engine.segment_bytes=5000"), "engine.segment_bytes:"),
         (engine("engine.queue_bytes=1"), "engine.queue_bytes:"),
         (engine("engine.sync=false"), "engine.sync"),
+        (bad_metrics, "metrics.listen"),
         (by_file, "max_byte"),
         (by_environment, "OSSIA_LIMITS__IDLE_MS"),
         (by_set, "append.max_bytes"),
@@ -193,6 +196,25 @@ fn settings_that_make_no_sense_stop_the_start_with_their_name() {
         assert!(told.contains(name), "{told}");
     }
     assert!(!folder.path().join("data").exists(), "settings are checked before anything is made");
+}
+
+#[test]
+fn the_engine_s_figures_are_told_where_metrics_are_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = in_folder(folder.path());
+    let running = start(command.args(["--set", "metrics.listen=127.0.0.1:0"]));
+    let line = running.screen.lines().find(|line| line.trim().starts_with("metrics")).unwrap();
+    let url = line.split("http://").nth(1).unwrap();
+    let (address, path) = url.trim().split_once('/').unwrap();
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket.write_all(format!("GET /{path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).unwrap();
+    let mut text = String::new();
+    socket.read_to_string(&mut text).unwrap();
+    for name in ["ossia_engine_segments ", "ossia_engine_groups_total 0", "ossia_requests_total "] {
+        assert!(text.contains(name), "{name}: {text}");
+    }
+    let (code, logged) = running.terminate();
+    assert_eq!(code, Some(0), "{logged}");
 }
 
 /// What a kill leaves behind, the lock among it, does not stand in the way of the next start. Durability has its own tests.

@@ -49,6 +49,8 @@ pub struct Config {
     pub limits: Limits,
     /// The embedded engine.
     pub engine: Engine,
+    /// What operators see.
+    pub metrics: Metrics,
 }
 
 /// The endpoints in GetBucketInfo and ListBuckets: host and port, no scheme. Clients connect to them.
@@ -175,6 +177,15 @@ pub struct Engine {
     pub admission_wait_ms: u64,
 }
 
+/// What operators see.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metrics {
+    /// Address and port that `GET /metrics` is answered on, in Prometheus's text format; empty for none. Whoever reaches it may read
+    /// it: it asks for no signature, so it belongs on loopback or behind a firewall. Default empty.
+    pub listen: String,
+}
+
 const FIVE_GIB: u64 = 5 << 30;
 
 impl Default for Config {
@@ -194,6 +205,7 @@ impl Default for Config {
             auth: Auth::default(),
             limits: Limits::default(),
             engine: Engine::default(),
+            metrics: Metrics::default(),
         }
     }
 }
@@ -363,6 +375,12 @@ impl Config {
             return range("append.max_bytes", "1 byte to 48.8 TiB is needed");
         }
         self.limits.check()?;
+        if !self.metrics.listen.is_empty() && self.metrics.address().is_none() {
+            return range(
+                "metrics.listen",
+                "an address and a port are needed, such as 127.0.0.1:9001",
+            );
+        }
         Ok(self)
     }
 
@@ -386,6 +404,13 @@ impl Config {
             pick(&self.advertise.extranet, format!("oss-{}.aliyuncs.com", self.region)),
             pick(&self.advertise.intranet, format!("oss-{}-internal.aliyuncs.com", self.region)),
         )
+    }
+}
+
+impl Metrics {
+    /// Where to listen, if anywhere.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.listen.parse().ok()
     }
 }
 
@@ -585,6 +610,10 @@ mod tests {
             (
                 Config { limits: Limits { uri_bytes: 1 << 20, ..Limits::default() }, ..base() },
                 "limits.uri_bytes",
+            ),
+            (
+                Config { metrics: Metrics { listen: "localhost".into() }, ..base() },
+                "metrics.listen",
             ),
         ] {
             match config.checked() {

@@ -8,6 +8,7 @@
 //! | `handlers` | one function an operation, and the table of errors |
 //! | `service` | the way of a request through these rooms |
 //! | [`config`], [`identity`] | settings; account and root key |
+//! | [`metrics`] | what operators see |
 //!
 //! It must not know how bytes are stored, nor decide anything about objects: both is the object layer's.
 
@@ -17,6 +18,7 @@ pub mod config;
 mod handlers;
 mod http;
 pub mod identity;
+pub mod metrics;
 mod screen;
 mod server;
 mod service;

@@ -6,8 +6,13 @@ use crate::{config::Config, identity::Identity};
 
 /// The start screen. It contains the line `listening on http://ADDRESS:PORT`, which programs may wait for.
 ///
-/// The secret stands in it only when it was made by this start; later starts show the key id alone.
-pub fn start_screen(config: &Config, identity: &Identity, address: SocketAddr) -> String {
+/// `metrics` is where `metrics.listen` is answered. The secret stands in it only when it was made by this start; later starts show the key id alone.
+pub fn start_screen(
+    config: &Config,
+    identity: &Identity,
+    address: SocketAddr,
+    metrics: Option<SocketAddr>,
+) -> String {
     let mut screen = String::new();
     let endpoint = format!("http://{}", reachable(address));
     let secret = if identity.secret_is_new {
@@ -34,6 +39,9 @@ pub fn start_screen(config: &Config, identity: &Identity, address: SocketAddr) -
         }
     }
     let _ = writeln!(screen, "  data               {store}");
+    if let Some(metrics) = metrics {
+        let _ = writeln!(screen, "  metrics            http://{}/metrics", reachable(metrics));
+    }
     let _ = write!(screen, "{}", snippets(config, identity, address, secret));
     screen
 }
@@ -94,7 +102,7 @@ mod tests {
     fn the_screen_has_the_line_that_programs_wait_for_and_a_new_secret() {
         let identity = Identity::in_memory(None, "");
         let config = Config { memory: true, ..Config::default() };
-        let screen = start_screen(&config, &identity, "0.0.0.0:4711".parse().unwrap());
+        let screen = start_screen(&config, &identity, "0.0.0.0:4711".parse().unwrap(), None);
         assert!(screen.lines().any(|line| line == "listening on http://0.0.0.0:4711"));
         assert!(screen.contains("http://127.0.0.1:4711"), "{screen}");
         assert!(screen.contains(&identity.root.secret));
@@ -104,7 +112,8 @@ mod tests {
     fn a_secret_that_is_not_new_is_not_shown() {
         let identity =
             Identity { secret_is_new: false, ..Identity::in_memory(None, "1234567890123456") };
-        let screen = start_screen(&Config::default(), &identity, "127.0.0.1:9000".parse().unwrap());
+        let screen =
+            start_screen(&Config::default(), &identity, "127.0.0.1:9000".parse().unwrap(), None);
         assert!(!screen.contains(&identity.root.secret), "{screen}");
         assert!(screen.contains(&identity.root.id));
     }

@@ -12,6 +12,7 @@ use crate::{
     config::{Config, CopySource, Limits},
     http::{Admission, Front, FrontSettings},
     identity::Identity,
+    metrics::{Figures, Sources, Window},
     service::App,
 };
 
@@ -31,6 +32,7 @@ pub enum StartError {
 /// A server that answers.
 pub struct Server {
     front: Front,
+    window: Option<Window>,
     objects: Objects,
     grace: Duration,
 }
@@ -46,6 +48,7 @@ const BACKLOG: u32 = 1024;
 
 impl Server {
     /// Listens and starts to answer. `config` must have been checked, `objects` opened with [`object_settings`] and the same clock.
+    /// `figures` tells of the store behind `objects`, for `metrics.listen`.
     ///
     /// # Errors
     /// [`StartError`].
@@ -54,9 +57,10 @@ impl Server {
         identity: &Identity,
         objects: Objects,
         clock: Arc<dyn Clock>,
+        figures: Option<Figures>,
     ) -> Result<Server, StartError> {
         let listen = |source| StartError::Listen { address: config.listen, source };
-        let listener = listener(config.listen).map_err(listen)?;
+        let listener = listen_on(config.listen).map_err(listen)?;
         let port = listener.local_addr().map_err(listen)?.port();
         let limits = config.limits.clone();
         let wait = Duration::from_millis(limits.body_wait_ms);
@@ -76,15 +80,26 @@ impl Server {
             uploads: Admission::new(limits.body_bytes, limits.body_bytes_each, wait),
             downloads: Admission::new(limits.download_bytes, download_each, wait),
             config: config.clone(),
+            meters: Arc::default(),
         };
-        let front =
-            Front::open(listener, Arc::new(app), front_settings(&limits)).map_err(listen)?;
-        Ok(Server { front, objects, grace: Duration::from_millis(limits.shutdown_ms) })
+        let meters = Arc::clone(&app.meters);
+        let window = match config.metrics.address() {
+            Some(address) => Some(window(address, &app, figures)?),
+            None => None,
+        };
+        let front = Front::open(listener, Arc::new(app), front_settings(&limits), meters)
+            .map_err(listen)?;
+        Ok(Server { front, window, objects, grace: Duration::from_millis(limits.shutdown_ms) })
     }
 
     /// Where it listens, with the real port.
     pub fn address(&self) -> SocketAddr {
         self.front.address()
+    }
+
+    /// Where `metrics.listen` is answered, with the real port.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.window.as_ref().map(Window::address)
     }
 
     /// Stops: no new connections, requests under way may finish within `limits.shutdown_ms`, then background work of the object
@@ -107,7 +122,20 @@ pub fn object_settings(config: &Config) -> Settings {
     }
 }
 
-fn listener(address: SocketAddr) -> io::Result<tokio::net::TcpListener> {
+fn window(address: SocketAddr, app: &App, figures: Option<Figures>) -> Result<Window, StartError> {
+    let sources = Sources {
+        meters: Arc::clone(&app.meters),
+        objects: app.objects.clone(),
+        uploads: app.uploads.clone(),
+        downloads: app.downloads.clone(),
+        figures,
+    };
+    listen_on(address)
+        .and_then(|listener| Window::open(listener, sources))
+        .map_err(|source| StartError::Listen { address, source })
+}
+
+fn listen_on(address: SocketAddr) -> io::Result<tokio::net::TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // A restart must not wait for the connections of the run before to be forgotten.
     socket.set_reuseaddr(true)?;

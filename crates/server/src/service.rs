@@ -22,6 +22,7 @@ use crate::{
     config::Config,
     handlers::{self, error as errors},
     http::{Admission, Reply, Request, RequestId, Service},
+    metrics::Meters,
 };
 
 /// What all requests share.
@@ -38,6 +39,7 @@ pub(crate) struct App {
     pub(crate) uploads: Admission,
     /// Room for bodies that go out; of its own, so that slow readers stop no writer.
     pub(crate) downloads: Admission,
+    pub(crate) meters: Arc<Meters>,
 }
 
 impl fmt::Debug for App {
@@ -67,23 +69,32 @@ impl Service for App {
     }
 
     async fn answer(&self, request: Request) -> Reply {
-        match self.run(&request).await {
+        let mut operation = None;
+        let reply = match self.run(&request, &mut operation).await {
             Ok(reply) => reply,
             Err(error) => {
                 let host = host_of(&request.headers);
                 errors::render(&error, request.id, &host, request.method == Method::HEAD)
             }
-        }
+        };
+        self.meters.answered(operation, reply.status);
+        reply
     }
 
     fn panicked(&self, id: RequestId, host: &str, method: &Method) -> Reply {
         let error = OssError::new(ErrorCode::InternalError);
+        self.meters.answered(None, StatusCode::INTERNAL_SERVER_ERROR);
         errors::render(&error, id, host_or_default(host), method == Method::HEAD)
     }
 }
 
 impl App {
-    async fn run(&self, request: &Request) -> Result<Reply, OssError> {
+    /// Answers; tells the operation as soon as it is known.
+    async fn run(
+        &self,
+        request: &Request,
+        told: &mut Option<Operation>,
+    ) -> Result<Reply, OssError> {
         self.check_limits(request)?;
         let raw = request.target.path_and_query().map_or("/", |target| target.as_str());
         let parts = RequestTarget::split(raw);
@@ -103,6 +114,7 @@ impl App {
             query: &query,
             header: &|name| request.headers.get(name).map(|value| value.as_bytes()),
         })?;
+        *told = Some(operation);
         if operation == Operation::OptionObject {
             // Browsers do not sign it.
             return handlers::preflight(&request.headers);

@@ -263,9 +263,16 @@ impl Folder {
         for (path, folder) in
             [(self.staged_path(id), &self.staging), (self.adopted_path(id), &self.fan(id))]
         {
+            // Only a figure: whether the file can be removed is told by removing it.
+            let bytes = disk.open(&path, Access::Read).and_then(|file| file.length());
             match disk.remove(&path) {
-                // Durably: nobody asks for it again, so one that came back would stay for ever.
-                Ok(()) => disk.sync_folder(folder).map_err(|error| failed(folder, &error))?,
+                Ok(()) => {
+                    // Durably: nobody asks for it again, so one that came back would stay for ever.
+                    disk.sync_folder(folder).map_err(|error| failed(folder, &error))?;
+                    let counters = &self.shared.counters;
+                    counters.blobs_deleted.add(1);
+                    counters.blob_bytes_deleted.add(bytes.unwrap_or(0));
+                }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(failed(&path, &error)),
             }

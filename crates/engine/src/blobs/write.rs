@@ -95,6 +95,7 @@ impl Writing {
         self.file.write_at(&header, 0).map_err(io)?;
         name(&self.folder, self.id, &self.path, self.file.as_ref())?;
         self.finished = true;
+        created(&self.folder, self.length);
         Ok(FinishedBlob { id: self.id, length: self.length })
     }
 }
@@ -120,6 +121,13 @@ fn name(folder: &Folder, id: BlobId, path: &Path, file: &dyn DiskFile) -> Result
     let disk = folder.disk();
     disk.rename(path, &folder.staged_path(id)).map_err(|error| failed(path, &error))?;
     disk.sync_folder(&folder.staging).map_err(|error| folder.sync_failed(&folder.staging, &error))
+}
+
+/// Counts a finished blob.
+fn created(folder: &Folder, length: u64) {
+    let counters = &folder.shared.counters;
+    counters.blobs_created.add(1);
+    counters.blob_bytes_created.add(length);
 }
 
 /// A second blob that shares the bytes of a file; `None` where the medium cannot.
@@ -149,7 +157,10 @@ pub(super) fn share(
         // If this fails the next start removes it.
         let _ = folder.disk().remove(&path);
     }
-    named.map(|()| Some(FinishedBlob { id, length }))
+    named.map(|()| {
+        created(folder, length);
+        Some(FinishedBlob { id, length })
+    })
 }
 
 /// The contract's writer: gathers pieces, and writes off the executor.

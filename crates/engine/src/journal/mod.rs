@@ -68,6 +68,16 @@ impl Draft {
         self.body.len() + self.records.len()
     }
 
+    /// Bytes of its payloads so far.
+    pub(crate) fn payload_bytes(&self) -> usize {
+        self.body.len().saturating_sub(HEAD_BYTES)
+    }
+
+    /// How many transactions it holds.
+    pub(crate) fn transactions(&self) -> u32 {
+        self.transactions
+    }
+
     /// Whether this many more bytes stay within the segment, and within what a head can say.
     pub(crate) fn fits(&self, payload_bytes: usize, record_bytes: usize) -> bool {
         let all = self.bytes().saturating_add(payload_bytes).saturating_add(record_bytes);

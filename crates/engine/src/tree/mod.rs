@@ -32,6 +32,7 @@ use snapshots::{MemoryView, Snapshots};
 use crate::{
     OpenError,
     codec::Reader,
+    counters::{Counters, Tables},
     disk::Disk,
     journal::{Written, record::Place, recover::Standing},
 };
@@ -60,6 +61,7 @@ pub(crate) struct Index {
     folder: PathBuf,
     copies: PathBuf,
     copying: Mutex<()>,
+    tables: Tables,
     strategy: Arc<Leveled>,
 }
 
@@ -173,7 +175,11 @@ impl Index {
         };
         let (disk, strategy) = (Arc::clone(disk), Arc::new(Leveled::default()));
         let copying = Mutex::new(());
-        Ok((Self { tree, seq, disk, folder, copies, copying, strategy }, standing))
+        let tables = Tables::default();
+        let index = Self { tree, seq, disk, folder, copies, copying, tables, strategy };
+        // What stands is known from now on.
+        index.count_tables(&Counters::default());
+        Ok((index, standing))
     }
 
     /// The next sequence number, for one group.
@@ -273,6 +279,13 @@ impl Index {
             tracing::warn!(%error, "could not renew the copies of the index's manifest");
         }
         copied.is_ok()
+    }
+
+    /// Counts the tables that are new since the last call.
+    pub(crate) fn count_tables(&self, counters: &Counters) {
+        let version = self.tree.current_version();
+        let tables = version.iter_tables().map(|table| (table.id(), table.metadata.file_size));
+        self.tables.look(tables, counters);
     }
 
     pub(crate) fn runs(&self) -> usize {

@@ -6,7 +6,13 @@
 //! Long bodies and those of unknown length share three quarters of an account: a few hundred clients that stall in the middle of
 //! an upload must not keep short appends out. Uploads and downloads have an account each.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -23,6 +29,7 @@ pub(crate) struct Admission {
     /// The most that one streamed body reserves: longer bodies pass through in pieces.
     each: u32,
     wait: Duration,
+    refusals: Arc<AtomicU64>,
 }
 
 /// A reservation; dropping it gives the bytes back.
@@ -49,7 +56,13 @@ impl Admission {
             long_total,
             each,
             wait,
+            refusals: Arc::default(),
         }
+    }
+
+    /// How often there was no room.
+    pub(crate) fn refusals(&self) -> u64 {
+        self.refusals.load(Ordering::Relaxed)
     }
 
     /// Reserves for a body of `length` bytes (unknown: the most that a request may reserve) that passes through in pieces. `None`
@@ -69,6 +82,14 @@ impl Admission {
     }
 
     async fn take(&self, wanted: u32) -> Option<Reserved> {
+        let taken = self.take_in_time(wanted).await;
+        if taken.is_none() {
+            self.refusals.fetch_add(1, Ordering::Relaxed);
+        }
+        taken
+    }
+
+    async fn take_in_time(&self, wanted: u32) -> Option<Reserved> {
         let wanted = wanted.max(LEAST);
         let until = Instant::now() + self.wait;
         let long = match wanted > SHORT_MAX {
@@ -106,6 +127,7 @@ mod tests {
         let first = admission.reserve(Some(1 << 40)).await.unwrap();
         assert_eq!(admission.bytes.available_permits(), 300_000);
         assert!(admission.reserve(None).await.is_none());
+        assert_eq!(admission.refusals(), 1);
         drop(first);
         assert_eq!(admission.bytes.available_permits(), 1_000_000);
         assert!(admission.reserve(None).await.is_some());

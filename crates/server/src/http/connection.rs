@@ -20,6 +20,8 @@ use tokio::{
     time::Instant,
 };
 
+use crate::metrics::Meters;
+
 /// Bounds in time for one connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
@@ -125,11 +127,21 @@ fn millis(duration: Duration) -> u64 {
 pub(super) struct Watched {
     socket: TcpStream,
     watch: Arc<Watch>,
+    meters: Arc<Meters>,
 }
 
 impl Watched {
-    pub(super) fn new(socket: TcpStream, watch: Arc<Watch>) -> Watched {
-        Watched { socket, watch }
+    pub(super) fn new(socket: TcpStream, watch: Arc<Watch>, meters: Arc<Meters>) -> Watched {
+        Watched { socket, watch, meters }
+    }
+}
+
+impl Watched {
+    fn wrote(&self, polled: &Poll<io::Result<usize>>) {
+        self.watch.blocked(polled.is_pending());
+        if let Poll::Ready(Ok(count)) = polled {
+            self.meters.sent(*count);
+        }
     }
 }
 
@@ -141,7 +153,9 @@ impl AsyncRead for Watched {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.socket).poll_read(cx, buf);
-        if buf.filled().len() > before {
+        let count = buf.filled().len() - before;
+        if count > 0 {
+            self.meters.received(count);
             self.watch.heard();
         }
         polled
@@ -155,7 +169,7 @@ impl AsyncWrite for Watched {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.socket).poll_write(cx, buf);
-        self.watch.blocked(polled.is_pending());
+        self.wrote(&polled);
         polled
     }
 
@@ -165,7 +179,7 @@ impl AsyncWrite for Watched {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
-        self.watch.blocked(polled.is_pending());
+        self.wrote(&polled);
         polled
     }
 

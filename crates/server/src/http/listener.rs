@@ -17,6 +17,7 @@ use super::{
     intake::DrainLimits,
     stamp::RequestIds,
 };
+use crate::metrics::Meters;
 
 /// The bounds of the front door. Sources of the values are the server's configuration.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +52,7 @@ pub(super) struct FrontShared<S> {
     pub(super) service: Arc<S>,
     pub(super) settings: FrontSettings,
     pub(super) ids: RequestIds,
+    meters: Arc<Meters>,
     stop: watch::Receiver<bool>,
 }
 
@@ -75,11 +77,17 @@ impl Front {
         listener: TcpListener,
         service: Arc<S>,
         settings: FrontSettings,
+        meters: Arc<Meters>,
     ) -> std::io::Result<Front> {
         let address = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
-        let shared =
-            Arc::new(FrontShared { service, settings, ids: RequestIds::new(), stop: stopped });
+        let shared = Arc::new(FrontShared {
+            service,
+            settings,
+            ids: RequestIds::new(),
+            meters,
+            stop: stopped,
+        });
         Ok(Front { address, stop, task: tokio::spawn(accept_all(listener, shared)) })
     }
 
@@ -148,8 +156,10 @@ async fn serve_one<S: Service>(
     };
     // Small answers must not wait for the client's acknowledgement of the one before.
     let _ = socket.set_nodelay(true);
+    let _connected = shared.meters.connected();
     let watch = Watch::new();
-    let io = TokioIo::new(Watched::new(socket, Arc::clone(&watch)));
+    let socket = Watched::new(socket, Arc::clone(&watch), Arc::clone(&shared.meters));
+    let io = TokioIo::new(socket);
     let mut stop = shared.stop.clone();
     let service = {
         let (shared, watch) = (Arc::clone(&shared), Arc::clone(&watch));
@@ -240,7 +250,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_costs_its_own_request_and_nothing_else() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let front = Front::open(listener, Arc::new(Brittle), settings()).unwrap();
+        let front = Front::open(listener, Arc::new(Brittle), settings(), Arc::default()).unwrap();
         let mut socket = TcpStream::connect(front.address()).await.unwrap();
         for (path, wanted) in [("/panic", "500"), ("/", "200"), ("/panic", "500"), ("/", "200")] {
             let request =

@@ -50,7 +50,7 @@ impl Fixture {
         let objects =
             Objects::open(store, Arc::clone(&time), object_settings(&config)).await.unwrap();
         let identity = Identity::in_memory(None, "");
-        let server = Server::start(config.clone(), &identity, objects, time).await.unwrap();
+        let server = Server::start(config.clone(), &identity, objects, time, None).await.unwrap();
         Fixture { address: server.address(), clock, config, server: Some(server) }
     }
 
@@ -63,6 +63,11 @@ impl Fixture {
 
     pub async fn make_bucket(&self, name: &str) {
         self.call(put(&format!("/{name}/"))).await.expect(200);
+    }
+
+    /// Where it tells its metrics.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.server.as_ref().unwrap().metrics_address()
     }
 
     pub fn host(&self) -> String {

@@ -12,6 +12,7 @@ mod copy;
 mod dispatch;
 mod drive;
 mod lists;
+mod metrics;
 mod objects;
 mod seal;
 mod transport;

@@ -32,6 +32,7 @@ use ossia_client::{
 
 const BUCKET: &str = "kill";
 const ROUNDS: u64 = 50;
+const RESTLESS_ROUNDS: u64 = 20;
 /// Acknowledgements before a kill: so many, and up to so many more.
 const ACKNOWLEDGED_MIN: u64 = 50;
 const ACKNOWLEDGED_MORE: u64 = 150;
@@ -422,18 +423,33 @@ async fn moment(round: &Round, wanted: u64, within: Duration) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_was_acknowledged_survives_kill_9() {
+    survive(rounds(ROUNDS), &[]).await;
+}
+
+/// The same while the engine is at its background work all the time: rotation, flush, compaction, evacuation, the use of segments
+/// once more. Nothing of that may be seen (I10).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_survives_kill_9_in_the_middle_of_background_work() {
+    survive(rounds(RESTLESS_ROUNDS), &common::RESTLESS).await;
+}
+
+fn rounds(usual: u64) -> u64 {
+    std::env::var("OSSIA_KILL_ROUNDS")
+        .map_or(usual, |rounds| rounds.parse().expect("OSSIA_KILL_ROUNDS is a number"))
+}
+
+/// Kills servers with these arguments, round after round on one folder, and looks for everything that was acknowledged.
+async fn survive(rounds: u64, arguments: &[&str]) {
     let mut random = Random::seeded();
-    let rounds = std::env::var("OSSIA_KILL_ROUNDS")
-        .map_or(ROUNDS, |rounds| rounds.parse().expect("OSSIA_KILL_ROUNDS is a number"));
     let folder = tempfile::tempdir().unwrap();
     let mut world = World::new(&mut random);
     let mut total = 0;
     for number in 0..rounds {
         if random.below(CUT_STARTS) == 0 {
             let within = Duration::from_micros(random.below(CUT_WITHIN_MICROS));
-            common::kill_while_starting(folder.path(), within);
+            common::kill_while_starting(folder.path(), arguments, within);
         }
-        let server = Server::start(folder.path());
+        let server = Server::start_with(folder.path(), arguments);
         let client = server.client();
         if number == 0 {
             client.create_bucket(CreateBucketRequest::new(BUCKET)).await.unwrap();
@@ -453,11 +469,11 @@ async fn whatever_was_acknowledged_survives_kill_9() {
         assert!(acknowledged >= ACKNOWLEDGED_MIN);
         total += acknowledged;
     }
-    let server = Server::start(folder.path());
+    let server = Server::start_with(folder.path(), arguments);
     world.verify(&server.client()).await;
     // An orderly stop and one more start must not change anything either.
     assert!(server.stop().success());
-    let server = Server::start(folder.path());
+    let server = Server::start_with(folder.path(), arguments);
     world.verify(&server.client()).await;
     println!("{rounds} rounds, {total} acknowledgements");
 }

@@ -26,16 +26,26 @@ fn record(number: usize) -> String {
 
 #[tokio::test]
 async fn a_hundred_thousand_appends_of_a_hundred_bytes_are_all_there() {
+    append_all(APPENDS, &[]).await;
+}
+
+/// Fewer, through a journal that holds a part of them only, so that most of the object has moved when it is read.
+#[tokio::test]
+async fn appends_that_have_left_the_journal_are_all_there() {
+    append_all(APPENDS / 20, &common::RESTLESS).await;
+}
+
+async fn append_all(appends: usize, arguments: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(folder.path());
+    let server = Server::start_with(folder.path(), arguments);
     let client = server.client();
     client.create_bucket(CreateBucketRequest::new("many")).await.unwrap();
 
-    let mut written = Vec::with_capacity(APPENDS * RECORD_BYTES);
+    let mut written = Vec::with_capacity(appends * RECORD_BYTES);
     let mut crc64 = Some(0);
     let mut tenths = Vec::new();
     let mut before = server.cpu_time();
-    for number in 0..APPENDS {
+    for number in 0..appends {
         let record = record(number);
         assert_eq!(record.len(), RECORD_BYTES);
         let append = AppendObjectRequest {
@@ -46,7 +56,7 @@ async fn a_hundred_thousand_appends_of_a_hundred_bytes_are_all_there() {
         let answer = client.append_object(append.position(written.len() as u64)).await.unwrap();
         written.extend_from_slice(record.as_bytes());
         crc64 = answer.crc64;
-        if (number + 1) % (APPENDS / 10) == 0 {
+        if (number + 1) % (appends / 10) == 0 {
             let now = server.cpu_time();
             tenths.push(now.saturating_sub(before));
             before = now;
@@ -69,7 +79,7 @@ async fn a_hundred_thousand_appends_of_a_hundred_bytes_are_all_there() {
     assert!(last < first * 3 + Duration::from_secs(1), "appends became dear: {first:?}, {last:?}");
 
     assert!(server.stop().success());
-    let server = Server::start(folder.path());
+    let server = Server::start_with(folder.path(), arguments);
     let read = server.client().get_object(GetObjectRequest::new("many", "log")).await.unwrap();
     let bytes = read.body.collect(written.len()).await.unwrap();
     assert!(bytes == written, "the bytes read after a restart are not the bytes appended");

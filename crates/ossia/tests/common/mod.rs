@@ -201,10 +201,11 @@ impl Drop for Server {
 }
 
 /// Starts a server and kills it `after` that, wherever its start has come to by then.
-pub(crate) fn kill_while_starting(data: &Path, after: Duration) {
+pub(crate) fn kill_while_starting(data: &Path, arguments: &[&str], after: Duration) {
     let mut child = ossia()
         .args(["serve", "--listen", "127.0.0.1:0", "--data"])
         .arg(data)
+        .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -241,6 +242,26 @@ fn wait_for_address(lines: &Receiver<String>) -> Option<SocketAddr> {
         }
     }
 }
+
+/// Settings under which background work never rests: segments, memtables and journal so small that each is used up at every turn.
+pub(crate) const RESTLESS: [&str; 16] = [
+    "--set",
+    "engine.shards=1",
+    "--set",
+    "engine.segment_bytes=262144",
+    "--set",
+    "engine.journal_bytes=2097152",
+    "--set",
+    "engine.memtable_bytes=16384",
+    "--set",
+    "engine.checkpoint_bytes=524288",
+    "--set",
+    "engine.group_bytes=131072",
+    "--set",
+    "engine.cache_bytes=65536",
+    "--set",
+    "engine.idle_flush_ms=20",
+];
 
 /// Random numbers that a seed repeats (SplitMix64).
 pub(crate) struct Random(u64);

@@ -148,8 +148,8 @@ pub struct Limits {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Engine {
-    /// Journals, indexes and commit threads beside one another; 0 for one per two cores, at most 8. A store keeps the number that it was
-    /// made with. Default 0.
+    /// Journals, indexes and commit threads beside one another; 0 for one per two cores, at most 8. A store keeps the number that
+    /// it was made with. Default 0.
     pub shards: usize,
     /// Length of a journal segment in bytes, a multiple of 4,096. Default 67,108,864 (64 MiB).
     pub segment_bytes: u64,

@@ -6,7 +6,8 @@ use crate::{config::Config, identity::Identity};
 
 /// The start screen. It contains the line `listening on http://ADDRESS:PORT`, which programs may wait for.
 ///
-/// `metrics` is where `metrics.listen` is answered. The secret stands in it only when it was made by this start; later starts show the key id alone.
+/// `metrics` is where `metrics.listen` is answered. The secret stands in it only when it was made by this start; later starts show
+/// the key id alone.
 pub fn start_screen(
     config: &Config,
     identity: &Identity,

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
-        Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicU32, Ordering},
         mpsc,
     },
@@ -30,6 +30,8 @@ const START_MAX: Duration = Duration::from_secs(120);
 const STOP_MAX: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(2);
 const LISTENING: &str = "listening on http://";
+/// Behind blanks, where the server tells where its metrics are.
+const METRICS: &str = "metrics";
 
 /// What must not outlive a bench that is told to stop.
 static LEFT_BEHIND: Mutex<Vec<LeftBehind>> = Mutex::new(Vec::new());
@@ -163,6 +165,8 @@ pub(crate) struct Server {
     name: &'static str,
     child: Child,
     pub(crate) address: SocketAddr,
+    /// Where its metrics are, once it has said so.
+    metrics: Arc<OnceLock<SocketAddr>>,
     /// Whether its work is done by its children, as nginx's is.
     forks: bool,
 }
@@ -179,16 +183,20 @@ impl Server {
         let mut child = spawn(name, &mut command)?;
         let output = child.stdout.take().map(BufReader::new);
         let (told, tells) = mpsc::channel();
+        let metrics = Arc::new(OnceLock::new());
+        let found = Arc::clone(&metrics);
         // On a thread: the pipe must be read to its end, or the program would wait for it one day.
         thread::spawn(move || {
             for line in output.into_iter().flat_map(BufRead::lines).map_while(Result::ok) {
                 if let Some(address) = line.strip_prefix(LISTENING) {
                     let _ = told.send(address.trim().parse::<SocketAddr>());
+                } else if let Some(address) = metrics_address(&line) {
+                    let _ = found.set(address);
                 }
             }
         });
         let placeholder = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut server = Server { name, child, address: placeholder, forks: false };
+        let mut server = Server { name, child, address: placeholder, metrics, forks: false };
         match tells.recv_timeout(START_MAX) {
             Ok(Ok(address)) => server.address = address,
             Ok(Err(_)) => return Err(server.broken("it names no address")),
@@ -204,7 +212,8 @@ impl Server {
         address: SocketAddr,
     ) -> Result<Server, BenchError> {
         let child = spawn(name, command.stdin(Stdio::null()))?;
-        let mut server = Server { name, child, address, forks: true };
+        let metrics = Arc::default();
+        let mut server = Server { name, child, address, metrics, forks: true };
         let until = Instant::now() + START_MAX;
         while TcpStream::connect(address).is_err() {
             if Instant::now() > until || matches!(server.child.try_wait(), Ok(Some(_))) {
@@ -229,10 +238,14 @@ impl Server {
 
     /// The body of a 200 to an unsigned `GET path`, on a connection of its own.
     pub(crate) fn ask(&self, path: &str) -> Result<String, BenchError> {
+        self.ask_at(self.address, path)
+    }
+
+    fn ask_at(&self, address: SocketAddr, path: &str) -> Result<String, BenchError> {
         let failed = || BenchError::io(format!("ask {} for {path}", self.name));
         let request =
-            format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.address);
-        let mut stream = TcpStream::connect(self.address).map_err(failed())?;
+            format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+        let mut stream = TcpStream::connect(address).map_err(failed())?;
         let mut answer = String::new();
         stream
             .write_all(request.as_bytes())
@@ -241,6 +254,14 @@ impl Server {
         match answer.split_once("\r\n\r\n") {
             Some((head, body)) if head.starts_with("HTTP/1.1 200") => Ok(body.to_owned()),
             _ => Err(self.broken("it does not answer 200")),
+        }
+    }
+
+    /// Its figures by name, `None` where it tells none.
+    pub(crate) fn figures(&self) -> Result<Option<ServerFigures>, BenchError> {
+        match self.metrics.get() {
+            Some(address) => self.ask_at(*address, "/metrics").map(ServerFigures).map(Some),
+            None => Ok(None),
         }
     }
 
@@ -304,6 +325,30 @@ impl Drop for Server {
     }
 }
 
+/// The text that a server tells of itself.
+#[derive(Debug)]
+pub(crate) struct ServerFigures(String);
+
+impl ServerFigures {
+    /// The figure of this name.
+    pub(crate) fn get(&self, name: &str) -> Option<u64> {
+        let values = self.0.lines().filter_map(|line| line.split_once(' '));
+        values.into_iter().find(|(found, _)| *found == name)?.1.trim().parse().ok()
+    }
+
+    /// Bytes that the engine has written to its files, those of its index included.
+    pub(crate) fn written_bytes(&self) -> Option<u64> {
+        let files = self.get("ossia_engine_written_bytes_total")?;
+        Some(files + self.get("ossia_engine_index_bytes_total")?)
+    }
+}
+
+/// `  metrics   http://ADDRESS/metrics`
+fn metrics_address(line: &str) -> Option<SocketAddr> {
+    let url = line.trim().strip_prefix(METRICS)?.trim().strip_prefix("http://")?;
+    url.split('/').next()?.parse().ok()
+}
+
 fn spawn(name: &'static str, command: &mut Command) -> Result<Child, BenchError> {
     let child = command.spawn().map_err(BenchError::io(format!("start {name}")))?;
     LeftBehind::Process(child.id()).enter();
@@ -322,6 +367,17 @@ mod tests {
             Err(BenchError::Child { .. })
         ));
         assert!(begun.elapsed() < START_MAX / 2);
+    }
+
+    #[test]
+    fn figures_are_found_by_their_whole_name() {
+        let text = "# TYPE ossia_engine_written_bytes_total counter\n\
+                    ossia_engine_written_bytes_total 70\nossia_engine_index_bytes_total 5\n";
+        let figures = ServerFigures(text.to_owned());
+        assert_eq!(figures.written_bytes(), Some(75));
+        assert_eq!(figures.get("ossia_engine_written_bytes"), None);
+        let line = "  metrics            http://127.0.0.1:4712/metrics";
+        assert_eq!(metrics_address(line), "127.0.0.1:4712".parse().ok());
     }
 
     #[test]

@@ -57,10 +57,21 @@ impl Bench {
 
     /// Starts the server on a folder, which is made when it is absent, and waits until it is ready.
     pub(crate) fn ossia(&self, folder: &str) -> Result<Server, BenchError> {
+        self.ossia_with(folder, &[])
+    }
+
+    /// The same with more settings, each `path=value`.
+    pub(crate) fn ossia_with(
+        &self,
+        folder: &str,
+        settings: &[String],
+    ) -> Result<Server, BenchError> {
         let mut command = Command::new(self.ossia_program()?);
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(["--set", "metrics.listen=127.0.0.1:0", "--data"])
             .arg(self.scratch.path().join(folder))
+            .args(settings.iter().flat_map(|setting| ["--set", setting]))
             .args(&self.options.serve_args);
         if std::env::var_os("OSSIA_LOG").is_none() {
             command.env("OSSIA_LOG", "warn");
@@ -73,9 +84,14 @@ impl Bench {
     /// The same with the bucket made.
     pub(crate) fn ossia_with_bucket(&self, folder: &str) -> Result<Server, BenchError> {
         let server = self.ossia(folder)?;
-        let (address, signature) = (server.address, self.options.signature);
-        block_on(async { Caller::open(address, signature).await?.make_bucket().await })?;
+        self.make_bucket(&server)?;
         Ok(server)
+    }
+
+    /// Makes the bucket of the benches.
+    pub(crate) fn make_bucket(&self, server: &Server) -> Result<(), BenchError> {
+        let (address, signature) = (server.address, self.options.signature);
+        block_on(async { Caller::open(address, signature).await?.make_bucket().await })
     }
 
     fn ossia_program(&self) -> Result<PathBuf, BenchError> {
@@ -160,7 +176,13 @@ impl Bench {
     fn sample(&self, subject: Subject<'_>) -> Result<Sample, BenchError> {
         let mut sample = Sample { device: self.device.read(), ..Sample::default() };
         match subject {
-            Subject::Process(server) => sample.cpu = Some(server.cpu()?),
+            Subject::Process(server) => {
+                sample.cpu = Some(server.cpu()?);
+                if let Some(figures) = server.figures()? {
+                    sample.syncs = figures.get("ossia_engine_syncs_total");
+                    sample.engine_bytes = figures.written_bytes();
+                }
+            }
             Subject::Handler(server) => {
                 sample.cpu = Some(server.cpu()?);
                 sample.syncs = server.ask(handler::SYNCS_PATH)?.trim().parse().ok();
@@ -206,6 +228,8 @@ pub(crate) enum Subject<'a> {
 pub(crate) struct Sample {
     cpu: Option<Duration>,
     syncs: Option<u64>,
+    /// Bytes that an engine says it has written.
+    engine_bytes: Option<u64>,
     device: Option<Device>,
 }
 
@@ -215,6 +239,7 @@ impl Sample {
         Sample {
             cpu: self.cpu.zip(before.cpu).map(|(now, before)| now.saturating_sub(before)),
             syncs: less(self.syncs, before.syncs),
+            engine_bytes: less(self.engine_bytes, before.engine_bytes),
             device: self.device.zip(before.device).map(|(now, before)| now.since(before)),
         }
     }
@@ -245,6 +270,8 @@ pub(crate) struct Figures {
     pub(crate) client_us: Option<f64>,
     /// Bytes that the device wrote for each byte of payload.
     pub(crate) written: Option<f64>,
+    /// Bytes that the engine itself wrote for each byte of payload.
+    pub(crate) engine_written: Option<f64>,
     /// Flushes of the whole device an operation.
     pub(crate) flushes: Option<f64>,
     pub(crate) syncs: Option<f64>,
@@ -286,6 +313,7 @@ impl Figures {
             written: of(&|round| {
                 a_byte(round, round.used.device.map(|device| device.written_bytes))
             }),
+            engine_written: of(&|round| a_byte(round, round.used.engine_bytes)),
             flushes: of(&|round| {
                 each(round, round.used.device.map(|device| device.flushes as f64))
             }),

@@ -11,13 +11,14 @@ Measures a release build of ossia against floors in the same run, and prints Mar
 ossia-bench append | read | list | soak [OPTIONS]
 
   --short              a few seconds in all; shows only that the harness works
-  --part NAME          append: matrix, open, client or one-object; may be repeated [default: all]
+  --part NAME          append: matrix, open, client or one-object; soak: small, large or mixed;
+                       may be repeated [default: all]
   --one-object         the same as --part one-object
   --record SIZE,...    append: record sizes of the matrix, such as 100,1k,16k,1m
   --connections N,...  append: connections of the matrix
   --objects N          list: how many objects [default: 1,000,000]
-  --gib N              soak: how many GiB to write [default: 20]
-  --live-gib N         soak: how many GiB to keep alive [default: 2]
+  --bytes SIZE         soak: how much to store in all, such as 512m [default: 20g]
+  --live-bytes SIZE    soak: how much of it each store keeps alive [default: 2g]
   --rounds N           rounds, of which tables show medians [default: 5]
   --seconds N          length of a round [default: 3]
   --signature V1|V4    of the requests [default: V1]
@@ -54,13 +55,17 @@ impl Name {
     }
 }
 
-/// A part of `append`.
+/// A part of `append` or `soak`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
     Matrix,
     Open,
     Client,
     OneObject,
+    /// Of `soak`: records of 1 KiB, of 1 MiB, of many sizes.
+    Small,
+    Large,
+    Mixed,
 }
 
 /// All options.
@@ -72,8 +77,8 @@ pub(crate) struct Options {
     pub(crate) records: Vec<usize>,
     pub(crate) connections: Vec<usize>,
     pub(crate) objects: Option<u64>,
-    pub(crate) gib: Option<f64>,
-    pub(crate) live_gib: Option<f64>,
+    pub(crate) bytes: Option<u64>,
+    pub(crate) live_bytes: Option<u64>,
     rounds: Option<usize>,
     seconds: Option<f64>,
     pub(crate) signature: Signature,
@@ -101,11 +106,11 @@ impl Options {
                 "--short" => options.short = true,
                 "--one-object" => options.parts.push(Part::OneObject),
                 "--part" => options.parts.push(part(&value()?)?),
-                "--record" => options.records = list(&value()?, size)?,
+                "--record" => options.records = list(&value()?, record)?,
                 "--connections" => options.connections = list(&value()?, number)?,
                 "--objects" => options.objects = Some(number(&value()?)?),
-                "--gib" => options.gib = Some(positive(&value()?)?),
-                "--live-gib" => options.live_gib = Some(positive(&value()?)?),
+                "--bytes" => options.bytes = Some(size(&value()?)?),
+                "--live-bytes" => options.live_bytes = Some(size(&value()?)?),
                 "--rounds" => options.rounds = Some(number(&value()?)?),
                 "--seconds" => options.seconds = Some(positive(&value()?)?),
                 "--signature" => options.signature = signature(&value()?)?,
@@ -130,8 +135,8 @@ impl Options {
             records: Vec::new(),
             connections: Vec::new(),
             objects: None,
-            gib: None,
-            live_gib: None,
+            bytes: None,
+            live_bytes: None,
             rounds: None,
             seconds: None,
             signature: Signature::V1,
@@ -165,7 +170,7 @@ impl Options {
         if self.short { short } else { full }
     }
 
-    /// Whether this part of `append` is wanted.
+    /// Whether this part is wanted.
     pub(crate) fn wants(&self, part: Part) -> bool {
         self.parts.is_empty() || self.parts.contains(&part)
     }
@@ -189,7 +194,10 @@ fn part(text: &str) -> Result<Part, BenchError> {
         "open" => Ok(Part::Open),
         "client" => Ok(Part::Client),
         "one-object" => Ok(Part::OneObject),
-        other => Err(BenchError::Usage(format!("append has no part {other}"))),
+        "small" => Ok(Part::Small),
+        "large" => Ok(Part::Large),
+        "mixed" => Ok(Part::Mixed),
+        other => Err(BenchError::Usage(format!("there is no part {other}"))),
     }
 }
 
@@ -220,13 +228,18 @@ fn positive(text: &str) -> Result<f64, BenchError> {
     }
 }
 
-/// `100`, `16k`, `1m`: bytes, at most a piece of the pattern.
-fn size(text: &str) -> Result<usize, BenchError> {
-    let (digits, unit) = match text.strip_suffix(['k', 'K']) {
-        Some(digits) => (digits, 1 << 10),
-        None => text.strip_suffix(['m', 'M']).map_or((text, 1), |digits| (digits, 1 << 20)),
-    };
-    let bytes = number::<usize>(digits)?.checked_mul(unit);
+/// `100`, `16k`, `1m`, `2g`: bytes.
+fn size(text: &str) -> Result<u64, BenchError> {
+    let units = [(['k', 'K'], 1 << 10), (['m', 'M'], 1 << 20), (['g', 'G'], 1 << 30)];
+    let found = units.into_iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, bytes)));
+    let (digits, unit) = found.unwrap_or((text, 1_u64));
+    let bytes = number::<u64>(digits)?.checked_mul(unit);
+    bytes.ok_or_else(|| BenchError::Usage(format!("{text} is too much")))
+}
+
+/// A size of at most a piece of the pattern.
+fn record(text: &str) -> Result<usize, BenchError> {
+    let bytes = usize::try_from(size(text)?).ok();
     bytes
         .filter(|bytes| *bytes <= crate::pattern::PIECE_MAX)
         .ok_or_else(|| BenchError::Usage(format!("a record of {text} is too long")))
@@ -261,6 +274,7 @@ mod tests {
         assert!(options.wants(Part::OneObject) && !options.wants(Part::Matrix));
         let options = parse("read --rounds 3 --seconds 0.5").unwrap();
         assert_eq!((options.rounds(), options.window()), (3, Duration::from_millis(500)));
+        assert_eq!(parse("soak --bytes 3g").unwrap().bytes, Some(3 << 30));
         assert!(options.wants(Part::Matrix), "without a choice all parts are wanted");
     }
 
@@ -272,6 +286,8 @@ mod tests {
             "append --part all",
             "append --record 2m",
             "append --record 0",
+            "soak --bytes 20t",
+            "soak --bytes 99999999999g",
             "append --rounds",
             "append --rounds 0",
             "append --seconds -1",

@@ -48,6 +48,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<(), BenchError> {
             "puts/s",
             "server CPU us/put",
             "bytes written/stored",
+            "engine wrote/stored",
             "disk MiB",
             "start ms",
             "memory after start MiB",
@@ -125,7 +126,7 @@ impl Store {
         median(self.starts.iter().map(|start| start.as_secs_f64() * 1e3))
     }
 
-    fn size_row(&self) -> [Cell; 9] {
+    fn size_row(&self) -> [Cell; 10] {
         let load = &self.load;
         [
             Cell::text(self.name),
@@ -133,6 +134,7 @@ impl Store {
             Cell::number(load.rate, 0),
             Cell::number(load.server_us, 1),
             Cell::number(load.written, 2),
+            Cell::number(load.engine_written, 2),
             Cell::number(Some(self.disk_bytes as f64 / MIB), 0),
             Cell::number(self.start_ms(), 0),
             Cell::number(self.resident_mib, 0),

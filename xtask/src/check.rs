@@ -4,7 +4,8 @@ use std::process::Command;
 
 use crate::{Outcome, process, tidy, tree};
 
-fn cargo(arguments: &[&str]) -> Command {
+/// Cargo at the root of the workspace.
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new("cargo");
     command.args(arguments).current_dir(tree::root());
     command

@@ -4,6 +4,7 @@
 //! repeats it. Must not know: anything of the server but its command line, its listening line and its health answer.
 //! It has no dependencies, so that it is built in a moment and checks a tree whose crates do not compile.
 
+mod benches;
 mod check;
 mod process;
 mod report;
@@ -22,7 +23,7 @@ const USAGE: &str = "usage: cargo xtask <verb>
 
   check                 fmt, clippy, docs and tidy, all with warnings denied
   tidy                  room edges, left-overs, long lines, files that ARCHITECTURE.md names
-  test [--only NAME]    all tests; NAME is rust, node, python, go, java, opendal or memory, and may be repeated
+  test [--only NAME]    all tests; NAME is rust, node, python, go, java, opendal, memory or benches, and may be repeated
   compat                the SDK programs alone, and their matrix as a Markdown table
   run [ARGUMENTS]       a release build of `ossia serve` with these arguments
   bench NAME [OPTIONS]  append, read, list or soak, beside its floors; --short only shows that the harness works

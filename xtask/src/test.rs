@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::report::{Case, Ending, Totals};
 use crate::server::{KEY_ID, KEY_SECRET, Server};
 use crate::suites::{CNAME_BUCKET, CNAME_HOST, DOMAIN, Suite};
-use crate::{Outcome, process, report, tree};
+use crate::{Outcome, benches, process, report, tree};
 
 const RUST_MAX: Duration = Duration::from_secs(45 * 60);
 const SUITE_MAX: Duration = Duration::from_secs(10 * 60);
@@ -20,6 +20,8 @@ pub(crate) struct Choice {
     suites: Vec<Suite>,
     /// One suite once more, over the engine that keeps everything in memory.
     memory: bool,
+    /// The benches in their short form.
+    benches: bool,
 }
 
 /// The suite that visits the memory engine too: the quickest one that covers append and seal.
@@ -27,15 +29,15 @@ const MEMORY_SUITE: Suite = Suite::Go;
 
 impl Choice {
     pub(crate) fn sdks() -> Choice {
-        Choice { rust: false, suites: Suite::ALL.to_vec(), memory: false }
+        Choice { rust: false, suites: Suite::ALL.to_vec(), memory: false, benches: false }
     }
 
     /// Reads `--only NAME`, repeatable; nothing means everything.
     pub(crate) fn parse(arguments: &[String]) -> Outcome<Choice> {
         if arguments.is_empty() {
-            return Ok(Choice { rust: true, memory: true, ..Choice::sdks() });
+            return Ok(Choice { rust: true, memory: true, benches: true, ..Choice::sdks() });
         }
-        let mut choice = Choice { rust: false, suites: Vec::new(), memory: false };
+        let mut choice = Choice { rust: false, suites: Vec::new(), memory: false, benches: false };
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
             let name = match (argument.as_str(), argument.strip_prefix("--only=")) {
@@ -47,6 +49,7 @@ impl Choice {
                 Some(suite) => choice.suites.push(suite),
                 None if name == "rust" => choice.rust = true,
                 None if name == "memory" => choice.memory = true,
+                None if name == "benches" => choice.benches = true,
                 None => return Err(format!("there are no tests named {name:?}")),
             }
         }
@@ -69,7 +72,7 @@ pub(crate) fn run(choice: &Choice) -> Outcome<bool> {
     if choice.rust {
         parts.push(timed("rust", |_| rust()));
     }
-    if choice.memory || !choice.suites.is_empty() {
+    if choice.memory || choice.benches || !choice.suites.is_empty() {
         match binary() {
             Ok(binary) => {
                 for suite in &choice.suites {
@@ -84,6 +87,9 @@ pub(crate) fn run(choice: &Choice) -> Outcome<bool> {
                         one_suite(MEMORY_SUITE, &binary, &memory, &mut Vec::new(), remarks)
                     };
                     parts.push(timed("memory", run));
+                }
+                if choice.benches {
+                    parts.push(timed("benches", |remarks| benches::run(&binary, remarks)));
                 }
             }
             Err(error) => parts.push(timed("server", |_| Err(error.clone()))),
@@ -253,14 +259,17 @@ mod tests {
     fn nothing_chosen_means_everything() {
         assert_eq!(
             parse(&[]),
-            Ok(Choice { rust: true, suites: Suite::ALL.to_vec(), memory: true })
+            Ok(Choice { rust: true, suites: Suite::ALL.to_vec(), memory: true, benches: true })
         );
     }
 
     #[test]
     fn only_what_is_named_is_run() {
         let choice = parse(&["--only", "node", "--only=rust"]);
-        assert_eq!(choice, Ok(Choice { rust: true, suites: vec![Suite::Node], memory: false }));
+        let wanted =
+            Choice { rust: true, suites: vec![Suite::Node], memory: false, benches: false };
+        assert_eq!(choice, Ok(wanted));
+        assert!(parse(&["--only=benches"]).unwrap().benches);
         for wrong in [&["--only"][..], &["--only", "perl"], &["node"]] {
             assert!(parse(wrong).is_err(), "{wrong:?}");
         }

@@ -10,13 +10,14 @@
 //!   b                              the bucket's record, read by every transaction here
 //!   h key                          head: the current version
 //!   c content id (16) end (8)      extent: the bytes that end at `end`
+//!   p content id (16) end (8)      packed extent: the same, in the place of many small ones
 //!   s blob id (16)                 which content names this blob
 //!   t content id (16)              tombstone: content that was let go
 //!   v key ..., n key, m ...        reserved: older versions, newest-is-a-delete-marker, multipart uploads
 //! ```
 //!
-//! Extents are keyed by their *end*, big-endian: the one that holds position `p` is the first key above `p`, one seek away, and a
-//! run of extents can later be replaced by one under the last key of the run. A key with a delete marker on top has no `h` record
+//! Extents are keyed by their *end*, big-endian: the one that holds position `p` is the first key above `p`, one seek away. Why packed
+//! ones have a tag of their own stands in `extents`. A key with a delete marker on top has no `h` record
 //! (that is what `n` is reserved for), so that a listing never has to step over it.
 //!
 //! The partition of a key must never change while its bucket lives: the rule is part of the format.
@@ -52,6 +53,8 @@ pub(crate) const HOLDING: [u8; 4] = [HEAD, b'v', b'n', b'm'];
 
 /// First byte of an extent's key.
 pub(crate) const EXTENT: u8 = b'c';
+/// First byte of a packed extent's key.
+const PACKED: u8 = b'p';
 const REFERENCE: u8 = b's';
 
 /// Names content. Never used twice: 48 bits of milliseconds, so that what is written together lies together, and 80 bits that count
@@ -116,7 +119,21 @@ pub(crate) fn extent(content: ContentId, end: u64) -> Bytes {
     key.freeze()
 }
 
-/// What the keys of all of a content's extents start with.
+/// A packed extent's key.
+pub(crate) fn packed(content: ContentId, end: u64) -> Bytes {
+    let mut key = BytesMut::with_capacity(25);
+    key.put_u8(PACKED);
+    key.put_slice(&content.0);
+    key.put_u64(end);
+    key.freeze()
+}
+
+/// What the keys of all of a content's packed extents start with.
+pub(crate) fn packed_extents(content: ContentId) -> Bytes {
+    tagged(PACKED, &content.0)
+}
+
+/// What the keys of all of a content's other extents start with.
 pub(crate) fn extents(content: ContentId) -> Bytes {
     tagged(EXTENT, &content.0)
 }

@@ -24,6 +24,7 @@ mod copy;
 mod core;
 mod delete;
 mod error;
+mod extents;
 mod intake;
 mod keys;
 mod known;

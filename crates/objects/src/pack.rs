@@ -5,7 +5,7 @@
 //! stage   one blob with all the bytes, durable                            a crash: the sweep deletes it
 //! name    a batch of extents a transaction:                               a crash: the sweep adopts it
 //!           insists that there is no tombstone, and on every extent that it replaces
-//!           removes them, and puts one under the key of the last, which names the blob from its first byte to here
+//!           removes them, and puts one packed extent that names the blob from its first byte to the last of theirs
 //! adopt   the blob
 //! ```
 //!
@@ -20,22 +20,18 @@
 //! Folding small blobs into larger ones is the same. Blobs that are let go of are listed in a tombstone of their own, which waits
 //! for the readers of the content (I9).
 
-use std::{collections::VecDeque, convert::Infallible, sync::Arc};
+use std::{convert::Infallible, sync::Arc};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use ossia_store::{
-    BlobError, BlobId, Item, Partition, Payload, PayloadRef, ReadError, Record, Scan, View, Writes,
-    successor,
-};
+use ossia_store::{BlobError, BlobId, Partition, PayloadRef, ReadError, Record, View, Writes};
 
 use crate::{
     Failure,
     core::{Core, Verdict, run_plain},
-    intake,
+    extents, intake,
     keys::{self, ContentId},
     packer::Pace,
-    records::{Damage, Extent, Source, Stored, Tombstone},
-    version::put_extent,
+    records::{Damage, Extent, Reference, Source, Stored, Tombstone},
     words::crc64::{self, Crc64},
 };
 
@@ -79,8 +75,9 @@ pub(crate) struct Left {
 }
 
 /// An extent to be folded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Piece {
+    key: Bytes,
     end: u64,
     extent: Extent,
     payload: Option<PayloadRef>,
@@ -116,27 +113,22 @@ impl Core {
             return Ok(Left { gone: true, ..left });
         }
         let mut pace = Pace::new(&self.packer);
-        let mut run: VecDeque<Piece> = VecDeque::new();
+        let mut run: Vec<Piece> = Vec::new();
         let mut run_bytes = 0;
-        let prefix = keys::extents(content);
-        let mut next = Some(keys::extent(content, from.saturating_add(1)));
-        while let Some(start) = next {
-            let scan = Scan { start, end: successor(&prefix), limit: PAGE, fold: None };
-            let page = self.store.scan(partition, scan).await?;
-            next = page.resume;
-            for item in page.items {
-                let Item::Record(key, record) = item else { continue };
-                let piece = Piece::read(&key, &record)?;
-                if piece.end - piece.extent.length > left.seen {
-                    return Err(Damage::new("extent", "there is a gap before it").into());
-                }
+        loop {
+            let found = extents::at(&*self.store, partition, content, left.seen, PAGE).await?;
+            if found.is_empty() {
+                break;
+            }
+            for (key, record) in found {
+                let piece = Piece::read(key, &record)?;
                 left.seen = piece.end;
                 let folds = tier.folds(&piece);
                 if !folds {
                     left.blobs += u64::from(piece.payload.is_none());
                 }
                 if !folds || self.is_full(run.len(), run_bytes, &piece) {
-                    let all = std::mem::take(&mut run).into();
+                    let all = std::mem::take(&mut run);
                     if !self.pack_run(partition, content, all, tier, &mut left, &mut pace).await? {
                         return Ok(left);
                     }
@@ -145,7 +137,7 @@ impl Core {
                 }
                 if folds {
                     run_bytes += piece.extent.length;
-                    run.push_back(piece);
+                    run.push(piece);
                 } else {
                     left.from = piece.end;
                 }
@@ -160,7 +152,7 @@ impl Core {
             (left.bytes, left.extents) = (run_bytes, extents as u64);
             return Ok(left);
         }
-        if self.pack_run(partition, content, run.into(), tier, &mut left, &mut pace).await? {
+        if self.pack_run(partition, content, run, tier, &mut left, &mut pace).await? {
             left.from = left.seen;
         }
         Ok(left)
@@ -199,7 +191,7 @@ impl Core {
             return Ok(true);
         }
         let count = run.len();
-        let Some(staged) = self.stage_run(partition, content, run, pace).await? else {
+        let Some(staged) = self.stage_run(partition, run, pace).await? else {
             return Ok(false);
         };
         // In a task of its own, which nothing ends in the middle: a transaction under way must not name a blob that the sweep of
@@ -217,7 +209,6 @@ impl Core {
     async fn stage_run(
         &self,
         partition: Partition,
-        content: ContentId,
         pieces: Vec<Piece>,
         pace: &mut Pace<'_>,
     ) -> Result<Option<Staged>, Failure> {
@@ -228,7 +219,7 @@ impl Core {
         let mut done = 0;
         while let Some(rest) = pieces.get(done..).filter(|rest| !rest.is_empty()) {
             let group = rest.get(..group_length(rest)).unwrap_or(rest);
-            let Some(read) = self.read_group(partition, content, group).await? else {
+            let Some(read) = self.read_group(partition, group).await? else {
                 return Ok(None);
             };
             let bytes = read.iter().map(Bytes::len).sum();
@@ -262,11 +253,10 @@ impl Core {
     async fn read_group(
         &self,
         partition: Partition,
-        content: ContentId,
         group: &[Piece],
     ) -> Result<Option<Vec<Bytes>>, Failure> {
-        if let [Piece { extent: Extent { length, source: Source::Blob { id, offset }, .. }, .. }] =
-            *group
+        if let [Piece { extent, .. }] = group
+            && let Extent { length, source: Source::Blob { id, offset }, .. } = *extent
         {
             let reader = match self.store.open(id).await {
                 Err(BlobError::NotFound) => return Ok(None),
@@ -275,10 +265,8 @@ impl Core {
             let length = usize::try_from(length).map_err(|_| too_long())?;
             return Ok(Some(vec![reader.read(offset, length).await?]));
         }
-        let wanted = group
-            .iter()
-            .filter_map(|piece| Some((keys::extent(content, piece.end), piece.payload?)))
-            .collect();
+        let wanted =
+            group.iter().filter_map(|piece| Some((piece.key.clone(), piece.payload?))).collect();
         match self.store.payloads(partition, wanted).await {
             Err(ReadError::Gone) => Ok(None),
             told => {
@@ -307,14 +295,15 @@ impl Core {
             let length = batch.iter().map(|piece| piece.extent.length).sum::<u64>()
                 + whole.map_or(0, |(_, extent)| extent.length);
             let source = Source::Blob { id, offset: 0 };
+            let before = whole.map(|(end, extent)| Piece {
+                key: keys::packed(content, end),
+                end,
+                extent,
+                payload: None,
+            });
             let swap = Swap {
                 content,
-                pieces: whole
-                    .map(|(end, extent)| Piece { end, extent, payload: None })
-                    .into_iter()
-                    .chain(batch.iter().copied())
-                    .map(|piece| (keys::extent(content, piece.end), piece))
-                    .collect(),
+                pieces: before.into_iter().chain(batch.iter().cloned()).collect(),
                 blob: id,
                 end,
                 extent: Extent { length, crc64, source },
@@ -348,7 +337,7 @@ impl Core {
 
     async fn swap(&self, partition: Partition, swap: Swap) -> Result<Told, Failure> {
         let mut hints = vec![keys::tombstone(swap.content)];
-        hints.extend(swap.pieces.iter().map(|(key, _)| key.clone()));
+        hints.extend(swap.pieces.iter().map(|piece| piece.key.clone()));
         let swap = Arc::new(swap);
         let mut tried = 0;
         loop {
@@ -370,8 +359,7 @@ impl Core {
 /// One transaction: these pieces for one extent.
 struct Swap {
     content: ContentId,
-    /// The last one's key is the new extent's.
-    pieces: Vec<(Bytes, Piece)>,
+    pieces: Vec<Piece>,
     blob: BlobId,
     end: u64,
     extent: Extent,
@@ -383,7 +371,7 @@ struct Swap {
 impl Swap {
     /// Blobs that are named no more after this.
     fn retired_blobs(&self) -> impl Iterator<Item = BlobId> {
-        self.pieces.iter().filter_map(|(_, piece)| match piece.extent.source {
+        self.pieces.iter().filter_map(|piece| match piece.extent.source {
             Source::Blob { id, .. } if id != self.blob => Some(id),
             _ => None,
         })
@@ -397,8 +385,8 @@ impl Swap {
         if view.get(&keys::tombstone(self.content))?.is_some() {
             return Ok((Writes::none(), Told::Changed));
         }
-        for (key, piece) in &self.pieces {
-            let stands = match view.get(key)? {
+        for piece in &self.pieces {
+            let stands = match view.get(&piece.key)? {
                 // A payload's place may have moved since.
                 Some(record) => {
                     Extent::decode(&record.value)? == piece.extent
@@ -411,10 +399,12 @@ impl Swap {
             }
         }
         let mut writes = Writes::none();
-        for (key, _) in self.pieces.iter().rev().skip(1).rev() {
-            writes.delete(key.clone());
+        for piece in &self.pieces {
+            writes.delete(piece.key.clone());
         }
-        put_extent(&mut writes, self.content, self.end, self.extent, Payload::None);
+        let reference = Reference { content: self.content, end: self.end };
+        writes.put(keys::reference(self.blob), reference.encode());
+        writes.put(keys::packed(self.content, self.end), self.extent.encode());
         let retired: Vec<BlobId> = self.retired_blobs().collect();
         if !retired.is_empty() {
             for id in &retired {
@@ -443,15 +433,15 @@ impl Tier {
 }
 
 impl Piece {
-    fn read(key: &[u8], record: &Record) -> Result<Self, Damage> {
+    fn read(key: Bytes, record: &Record) -> Result<Self, Damage> {
         let extent = Extent::decode(&record.value)?;
-        let end = keys::extent_end(key).filter(|&end| end >= extent.length);
+        let end = keys::extent_end(&key).filter(|&end| end >= extent.length);
         let end = end.ok_or_else(|| Damage::new("extent", "its key does not fit its length"))?;
         let has_payload = record.payload.is_some();
         if has_payload != (extent.source == Source::Payload) {
             return Err(Damage::new("extent", "its payload is not where it should be"));
         }
-        Ok(Self { end, extent, payload: record.payload })
+        Ok(Self { key, end, extent, payload: record.payload })
     }
 }
 

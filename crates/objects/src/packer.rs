@@ -494,7 +494,8 @@ impl Core {
                     let content = keys::extent_content(&key);
                     if let Some((content, extent)) = content.zip(Extent::decode(&record.value).ok())
                     {
-                        walk.look(partition, content, &extent, &self.packer);
+                        let end = keys::extent_end(&key).unwrap_or(0);
+                        walk.look((partition, content), end, &extent, &self.packer);
                     }
                 }
                 walk.at = page.resume.map(|resume| (partition, resume));
@@ -544,6 +545,7 @@ struct Walk {
 struct Found {
     partition: Partition,
     content: ContentId,
+    end: u64,
     bytes: u64,
     extents: u64,
     /// This run, or one before it in the same content, is worth packing.
@@ -562,14 +564,24 @@ impl Default for Walk {
 }
 
 impl Walk {
-    fn look(&mut self, partition: Partition, content: ContentId, extent: &Extent, to: &Packer) {
+    fn look(
+        &mut self,
+        (partition, content): (Partition, ContentId),
+        end: u64,
+        extent: &Extent,
+        to: &Packer,
+    ) {
         if self.found.as_ref().is_none_or(|found| found.content != content) {
             self.end_run(to);
         }
-        let new = Found { partition, content, bytes: 0, extents: 0, worth: false };
+        let new = Found { partition, content, end: 0, bytes: 0, extents: 0, worth: false };
         let found = self.found.get_or_insert(new);
-        if extent.source != Source::Payload {
+        let goes_on = end.checked_sub(extent.length) == Some(found.end);
+        found.end = end;
+        if !goes_on || extent.source != Source::Payload {
             (found.bytes, found.extents) = (0, 0);
+        }
+        if extent.source != Source::Payload {
             return;
         }
         found.bytes += extent.length;

@@ -24,6 +24,7 @@ use ossia_store::{
 use crate::{
     Failure, ObjectInfo, ReadObjectError,
     core::{Core, Place},
+    extents,
     keys::{self, ContentId},
     readers,
     records::{Content, Damage, Extent, Head, Source, Stored},
@@ -354,8 +355,7 @@ impl Cursor {
             self.queue.push_back(one);
             return Ok(());
         }
-        let start = keys::extent(extents.content, self.position + 1);
-        let (found, _) = extents.page(start, self.page).await?;
+        let found = extents.at(self.position, self.page).await?;
         self.page = (self.page * 2).min(PAGE_MAX);
         let mut expected = None;
         for found in found {
@@ -469,6 +469,20 @@ impl Extents {
             return Ok(None);
         };
         Ok(Some(Found::new(key, &record)?).filter(|found| found.length == length))
+    }
+
+    /// Extents from the one on that holds a position.
+    async fn at(&self, position: u64, limit: usize) -> Result<Vec<Found>, Failure> {
+        if self.put_whole.is_some() {
+            // Nothing here is packed as yet, so one look will do.
+            let (found, _) = self.page(keys::extent(self.content, position + 1), limit).await?;
+            if found.first().is_some_and(|first| first.start() <= position) {
+                return Ok(found);
+            }
+        }
+        let found = extents::at(&*self.store, self.partition, self.content, position, limit);
+        let found = found.await?.into_iter();
+        Ok(found.map(|(key, record)| Found::new(key, &record)).collect::<Result<_, _>>()?)
     }
 
     /// Extents from a key on, at least one unless there is none, and where to go on.

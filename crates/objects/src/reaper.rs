@@ -272,14 +272,15 @@ impl Core {
         for blob in std::mem::take(&mut tombstone.blobs) {
             self.store.delete(blob).await?;
         }
-        let mut doomed = self.extents_of(partition, content, from.clone()).await?;
-        let first = keys::extents(content);
+        let (first, packed) = (keys::extents(content), keys::packed_extents(content));
+        let mut doomed = self.extents_of(partition, &first, from.clone()).await?;
+        match doomed.last() {
+            Some((last, _)) => *from = [&last[..], &[0]].concat().into(),
+            None => doomed = self.extents_of(partition, &packed, packed.clone()).await?,
+        }
         if doomed.is_empty() && *from != first {
             // What another reaper was to remove may still be there.
-            doomed = self.extents_of(partition, content, first).await?;
-        }
-        if let Some((last, _)) = doomed.last() {
-            *from = [&last[..], &[0]].concat().into();
+            doomed = self.extents_of(partition, &first, first.clone()).await?;
         }
         tombstone.blobs = doomed.iter().filter_map(|(_, blob)| *blob).collect();
         let value = (!doomed.is_empty()).then(|| tombstone.encode());
@@ -308,18 +309,17 @@ impl Core {
         Ok(last)
     }
 
-    /// A batch of a content's extents, from a key on, with the blobs that they name.
+    /// A batch of extents under a prefix, from a key on, with the blobs that they name.
     async fn extents_of(
         &self,
         partition: Partition,
-        content: ContentId,
+        prefix: &[u8],
         from: Bytes,
     ) -> Result<Vec<(Bytes, Option<BlobId>)>, Failure> {
-        let prefix = keys::extents(content);
         let mut next = Some(from);
         while let Some(start) = next {
             let limit = self.settings.reap_batch;
-            let scan = Scan { start, end: successor(&prefix), limit, fold: None };
+            let scan = Scan { start, end: successor(prefix), limit, fold: None };
             let page = self.store.scan(partition, scan).await?;
             let mut found = Vec::with_capacity(page.items.len());
             for item in page.items {

@@ -70,7 +70,7 @@ pub struct Packing {
     pub quiet: Duration,
     /// The most bytes in one blob, 1 or more. Default 64 MiB.
     pub blob_bytes_max: u64,
-    /// The most appends in one blob, 2 to 65,536: what packing holds in memory, some 64 bytes each. Default 65,536.
+    /// The most appends in one blob, 2 to 65,536: what packing holds in memory, some 150 bytes each. Default 65,536.
     pub blob_appends_max: usize,
     /// How many appends one transaction replaces, 2 to 450. Default 256.
     pub batch: usize,

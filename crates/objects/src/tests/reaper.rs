@@ -15,7 +15,7 @@ async fn leftovers(world: &World) -> usize {
     let mut count = 0;
     for partition in world.partitions().await {
         let keys = world.keys(partition).await;
-        count += keys.iter().filter(|(key, _)| b"cst".contains(&key[0])).count();
+        count += keys.iter().filter(|(key, _)| b"cpst".contains(&key[0])).count();
     }
     count
 }

@@ -261,11 +261,12 @@ impl World {
         let mut all = Vec::new();
         for partition in self.partitions().await {
             for (key, record) in self.keys(partition).await {
-                if keys::extent_content(&key).filter(|_| key[0] == b'c') == Some(content) {
+                if keys::extent_content(&key).filter(|_| b"cp".contains(&key[0])) == Some(content) {
                     all.push((keys::extent_end(&key).unwrap(), record.payload.is_none()));
                 }
             }
         }
+        all.sort_unstable();
         all
     }
 
@@ -314,7 +315,7 @@ impl World {
         let there = self.store.blobs.lock().unwrap().clone();
         for partition in self.partitions().await {
             for (key, record) in self.keys(partition).await {
-                if key[0] == b'c'
+                if b"cp".contains(&key[0])
                     && let Source::Blob { id, .. } = Extent::decode(&record.value).unwrap().source
                 {
                     assert!(there.contains(&id), "{id} is named, but gone");
@@ -355,6 +356,12 @@ fn assert_partition_tidy(keys: &[(Bytes, Record)]) -> BTreeSet<BlobId> {
     let mut lengths: BTreeMap<ContentId, u64> = BTreeMap::new();
     let mut ends: BTreeMap<ContentId, u64> = BTreeMap::new();
     let (mut blobs, mut references) = (BTreeSet::new(), BTreeSet::new());
+    // Extents in the order of their ends, whatever their tag.
+    let mut keys: Vec<_> = keys.iter().collect();
+    keys.sort_by_key(|(key, _)| {
+        let is_extent = b"cp".contains(&key[0]);
+        (is_extent, is_extent.then(|| key[1..].to_vec()))
+    });
     for (key, record) in keys {
         match key[0] {
             b'b' => {}
@@ -364,7 +371,7 @@ fn assert_partition_tidy(keys: &[(Bytes, Record)]) -> BTreeSet<BlobId> {
                     assert!(lengths.insert(content, head.length).is_none(), "shared content");
                 }
             }
-            b'c' => {
+            b'c' | b'p' => {
                 let extent = Extent::decode(&record.value).unwrap();
                 let content = ContentId::from_slice(&key[1..17]).unwrap();
                 let end = keys::extent_end(key).unwrap();
@@ -372,7 +379,7 @@ fn assert_partition_tidy(keys: &[(Bytes, Record)]) -> BTreeSet<BlobId> {
                 assert_eq!(end - extent.length, before, "a gap");
                 assert_eq!(record.payload.is_some(), extent.source == Source::Payload);
                 if let Source::Blob { id, .. } = extent.source {
-                    blobs.insert(id);
+                    assert!(blobs.insert(id), "named twice");
                 }
             }
             b's' => {

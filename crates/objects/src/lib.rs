@@ -11,6 +11,7 @@
 //! - What an answer reveals is durable (I4): bodies and [`ossia_store::Index::get`] see nothing else.
 //! - A content id is never used twice. Content is let go by one tombstone in the transaction that lets go of it, and is
 //!   reclaimed by the reaper once nobody reads it (I9). Nothing else deletes content.
+//! - Runs of small appends are packed into blobs in the background. That moves bytes and changes none (I10).
 //! - A large body lies in a staged blob before the transaction that names it; a crash in between leaves a staged blob that
 //!   no record names, which the sweep of the next start removes.
 //! - Loops are bounded, bodies stream, and no lock is held while a client is waited for (I7).

@@ -597,3 +597,154 @@ impl Walk {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: Partition = Partition(7);
+
+    fn settings() -> Packing {
+        Packing {
+            run_bytes_full: 1_000,
+            run_bytes: 100,
+            run_appends: 20,
+            rest_bytes: 30,
+            spacing: Duration::from_secs(1),
+            quiet: Duration::from_secs(5),
+            objects_max: 8,
+            ..Packing::default()
+        }
+    }
+
+    /// A backlog and the time at which it was asked.
+    struct Desk {
+        backlog: Backlog,
+        settings: Packing,
+        start: Instant,
+        now: Instant,
+    }
+
+    impl Desk {
+        fn new() -> Self {
+            let now = Instant::now();
+            Self { backlog: Backlog::default(), settings: settings(), start: now, now }
+        }
+
+        fn pass(&mut self, ms: u64) {
+            self.now += Duration::from_millis(ms);
+        }
+
+        fn add(&mut self, content: ContentId, lengths: &[u64]) {
+            for &length in lengths {
+                let known = [&self.backlog.waiting, &self.backlog.young, &self.backlog.old];
+                let end = known.iter().find_map(|runs| runs.get(&content)).map_or(0, |run| run.end);
+                let added = (end + length, length);
+                self.backlog.add((AT, content), added, self.now, &self.settings);
+            }
+        }
+
+        /// From where on the next job packs, or when to ask again, in milliseconds since the start.
+        fn next(&mut self) -> Result<u64, Option<u64>> {
+            let told = self.backlog.next(self.now, &self.settings);
+            told.map(|job| job.from).map_err(|at| at.map(|at| (at - self.start).as_millis() as u64))
+        }
+
+        fn done(&mut self, content: ContentId, left: Left) {
+            self.backlog.done(content, Ok(&left), self.now, &self.settings);
+        }
+
+        fn bytes_waiting(&self) -> u64 {
+            self.backlog.waiting.values().map(|run| run.bytes).sum()
+        }
+    }
+
+    #[test]
+    fn a_run_is_ripe_by_its_bytes_its_appends_or_at_rest() {
+        let one = ContentId::new(1);
+        let cases: [(&[u64], Result<u64, Option<u64>>, &str); 7] = [
+            (&[500, 600], Ok(0), "full"),
+            (&[60, 60], Err(Some(1_000)), "large enough, after the spacing"),
+            (&[2; 20], Err(Some(1_000)), "many enough, after the spacing"),
+            (&[20, 20], Err(Some(5_000)), "worth it, at rest"),
+            (&[1; 20], Err(Some(5_000)), "many but tiny, at rest"),
+            (&[10, 10], Err(None), "not worth it"),
+            (&[900], Err(None), "one is packed by nothing"),
+        ];
+        for (lengths, expected, what) in cases {
+            let mut desk = Desk::new();
+            desk.add(one, lengths);
+            assert_eq!(desk.next(), expected, "{what}");
+            if let Err(Some(ms)) = expected {
+                desk.pass(ms - 1);
+                assert_eq!(desk.next(), expected, "{what}");
+                desk.pass(1);
+                assert_eq!(desk.next(), Ok(0), "{what}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_left_counts_again_and_what_came_meanwhile_too() {
+        let one = ContentId::new(1);
+        let mut desk = Desk::new();
+        desk.add(one, &[500, 600]);
+        assert_eq!(desk.next(), Ok(0));
+        assert_eq!(desk.backlog.waiting_bytes, 0);
+        desk.add(one, &[10, 10]);
+        // The look saw one of the two.
+        let left = Left { from: 1_100, seen: 1_110, bytes: 10, extents: 1, ..Left::default() };
+        desk.done(one, left);
+        assert_eq!(desk.next(), Err(None));
+        desk.add(one, &[90]);
+        assert_eq!(desk.backlog.waiting_bytes, desk.bytes_waiting());
+        assert_eq!(desk.bytes_waiting(), 110);
+        desk.pass(999);
+        assert_eq!(desk.next(), Err(Some(1_000)), "the spacing counts from the last packing");
+        desk.pass(1);
+        assert_eq!(desk.next(), Ok(1_100));
+        desk.done(one, Left { gone: true, ..left });
+        assert_eq!((desk.backlog.waiting.len(), desk.backlog.waiting_bytes), (0, 0));
+    }
+
+    #[test]
+    fn after_a_failure_a_content_waits_longer_each_time() {
+        let one = ContentId::new(1);
+        let mut desk = Desk::new();
+        desk.add(one, &[500, 600]);
+        let mut pauses = Vec::new();
+        for _ in 0..3 {
+            desk.next().unwrap();
+            desk.backlog.done(one, Err(&Failure::Busy), desk.now, &desk.settings);
+            let before = (desk.now - desk.start).as_millis() as u64;
+            let at = desk.next().unwrap_err().unwrap();
+            pauses.push(at - before);
+            desk.pass(at - before);
+        }
+        assert_eq!(pauses, [2_000, 4_000, 8_000]);
+        desk.next().unwrap();
+        let damaged = Failure::Damaged("a byte".into());
+        desk.backlog.done(one, Err(&damaged), desk.now, &desk.settings);
+        assert_eq!(desk.next(), Err(None));
+    }
+
+    #[test]
+    fn as_much_is_remembered_as_is_allowed() {
+        let mut desk = Desk::new();
+        let all: Vec<_> = (0..40).map(ContentId::new).collect();
+        for &content in &all {
+            desk.add(content, &[10]);
+            // Used all the time, and so never forgotten.
+            desk.add(all[0], &[0]);
+        }
+        let known = desk.backlog.young.len() + desk.backlog.old.len();
+        assert!(known <= 8, "{known}");
+        assert!(desk.backlog.forgot);
+        assert!(desk.backlog.waiting.contains_key(&all[0]));
+        for &content in &all {
+            desk.add(content, &[50, 50]);
+        }
+        assert!(desk.backlog.waiting.len() <= 4);
+        assert_eq!(desk.backlog.waiting_bytes, desk.bytes_waiting());
+    }
+}

@@ -88,8 +88,12 @@ pub(crate) struct Flight(Arc<Flights>);
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        self.0.lock().0 -= 1;
-        self.0.landed.notify_all();
+        let mut count = self.0.lock();
+        count.0 -= 1;
+        // A wake is a system call, and only a close waits.
+        if count.1 {
+            self.0.landed.notify_all();
+        }
     }
 }
 

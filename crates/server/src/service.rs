@@ -18,7 +18,7 @@ use ossia_protocol::{
 
 use crate::{
     access::{Circumstances, Grade, decide, grade},
-    auth::{AuthRefusal, Authenticator, Caller, HeaderView},
+    auth::{AuthRefusal, Authenticator, Caller, HeaderView, first},
     config::Config,
     handlers::{self, error as errors},
     http::{Admission, Reply, Request, RequestId, Service},
@@ -112,7 +112,7 @@ impl App {
             has_bucket: target.bucket.is_some(),
             has_key: target.key.is_some(),
             query: &query,
-            header: &|name| request.headers.get(name).map(|value| value.as_bytes()),
+            header: &|name| first(&request.headers, name),
         })?;
         *told = Some(operation);
         if operation == Operation::OptionObject {
@@ -325,7 +325,7 @@ impl Call<'_> {
 
     /// The value of a header, as bytes.
     pub(crate) fn header(&self, name: &str) -> Option<&[u8]> {
-        self.request.headers.get(name).map(|value| value.as_bytes())
+        first(&self.request.headers, name)
     }
 
     /// The value of a header as text without outer blanks; `None` if it is absent, empty or no UTF-8.

@@ -114,6 +114,46 @@ impl Headers for HeaderView<'_> {
     }
 
     fn first(&self, name: &str) -> Option<&[u8]> {
-        self.0.get(name).map(|value| value.as_bytes())
+        first(self.0, name)
+    }
+}
+
+/// Up to so many headers are looked through.
+const FEW_HEADERS: usize = 20;
+
+/// The first value of a header; `name` in lower case.
+///
+/// A request has some ten headers and is asked for forty names, most of which it lacks. Comparing lengths says so sooner than
+/// checking and hashing each name does.
+pub(crate) fn first<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h [u8]> {
+    let found = if headers.len() <= FEW_HEADERS {
+        headers.iter().find(|(known, _)| known.as_str() == name).map(|(_, value)| value)
+    } else {
+        headers.get(name)
+    };
+    found.map(|value| value.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    #[test]
+    fn the_first_value_of_a_header_is_found_among_few_and_among_many() {
+        for more in [0, 2 * FEW_HEADERS] {
+            let mut headers = HeaderMap::new();
+            for number in 0..more {
+                let name = HeaderName::try_from(format!("x-oss-meta-{number}")).unwrap();
+                headers.append(name, HeaderValue::from_static("more"));
+            }
+            for (name, value) in [("host", "here"), ("x-a", "1"), ("x-b", "2"), ("x-a", "3")] {
+                headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+            }
+            assert_eq!(first(&headers, "host"), Some(b"here".as_slice()));
+            assert_eq!(first(&headers, "x-a"), Some(b"1".as_slice()), "of several the first");
+            assert_eq!(first(&headers, "x-"), None);
+        }
     }
 }

@@ -45,10 +45,15 @@ impl std::fmt::Debug for Content {
     }
 }
 
+/// Room for what an answer usually carries, so that the map is not built twice.
+fn headers() -> HeaderMap {
+    HeaderMap::with_capacity(12)
+}
+
 impl Reply {
     /// An answer without a body.
     pub(crate) fn empty(status: StatusCode) -> Reply {
-        Reply { status, headers: HeaderMap::new(), body: Content::Empty }
+        Reply { status, headers: headers(), body: Content::Empty }
     }
 
     /// 200 without a body.
@@ -58,7 +63,7 @@ impl Reply {
 
     /// A body that is there already.
     pub(crate) fn whole(status: StatusCode, body: impl Into<Bytes>) -> Reply {
-        Reply { status, headers: HeaderMap::new(), body: Content::Whole(body.into()) }
+        Reply { status, headers: headers(), body: Content::Whole(body.into()) }
     }
 
     /// An XML document.
@@ -69,7 +74,7 @@ impl Reply {
 
     /// A body of exactly `length` bytes that comes as a stream.
     pub(crate) fn stream(status: StatusCode, stream: DownloadStream, length: u64) -> Reply {
-        Reply { status, headers: HeaderMap::new(), body: Content::Stream { stream, length } }
+        Reply { status, headers: headers(), body: Content::Stream { stream, length } }
     }
 
     /// The same with one more header; a value of that name is replaced.

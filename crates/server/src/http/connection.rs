@@ -8,9 +8,9 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
 
@@ -29,8 +29,8 @@ pub(super) struct Patience {
     pub(super) idle: Duration,
     /// From the first byte of a head to its end.
     pub(super) head: Duration,
-    /// Without any byte of the answer taken by the client.
-    pub(super) write_stall: Duration,
+    /// Without any byte of the answer taken by the client, and without any byte of a body that is waited for.
+    pub(super) stall: Duration,
 }
 
 const IDLE: u8 = 0;
@@ -46,6 +46,8 @@ pub(super) struct Watch {
     since_ms: AtomicU64,
     /// When a write began to wait for the client, plus one; 0 when none waits.
     blocked_ms: AtomicU64,
+    /// When a body began to wait for its next byte, plus one; 0 when none waits.
+    starved_ms: AtomicU64,
 }
 
 /// Lives as long as a request and its answer.
@@ -67,6 +69,7 @@ impl Watch {
             phase: AtomicU8::new(IDLE),
             since_ms: AtomicU64::new(0),
             blocked_ms: AtomicU64::new(0),
+            starved_ms: AtomicU64::new(0),
         })
     }
 
@@ -99,6 +102,19 @@ impl Watch {
         }
     }
 
+    /// A body waits for its next byte. The timer will have the connection polled when the wait has lasted too long, and the body
+    /// with it, which then sees so by itself.
+    pub(super) fn starves(&self) {
+        if self.starved_ms.load(Ordering::Relaxed) == 0 {
+            self.starved_ms.store(self.now_ms() + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// It waits no longer.
+    pub(super) fn fed(&self) {
+        self.starved_ms.store(0, Ordering::Relaxed);
+    }
+
     /// `None` when the client has used up its time, else when to look again.
     pub(super) fn look(&self, patience: &Patience) -> Option<Instant> {
         let now = self.now_ms();
@@ -110,9 +126,15 @@ impl Watch {
         };
         let blocked = self.blocked_ms.load(Ordering::Relaxed);
         if blocked > 0 {
-            until = until.min((blocked - 1).saturating_add(millis(patience.write_stall)));
+            until = until.min((blocked - 1).saturating_add(millis(patience.stall)));
         } else {
-            until = until.min(now.saturating_add(millis(patience.write_stall)));
+            until = until.min(now.saturating_add(millis(patience.stall)));
+        }
+        // Rounded up, so that the body finds its time to be over.
+        let starved = self.starved_ms.load(Ordering::Relaxed);
+        let hungry_until = starved.saturating_add(millis(patience.stall));
+        if starved > 0 && hungry_until > now {
+            until = until.min(hungry_until);
         }
         (until > now).then(|| self.start + Duration::from_millis(until))
     }
@@ -120,6 +142,50 @@ impl Watch {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+/// Wakes a connection's task, and tells it that there is something beside the connection to look at.
+///
+/// The timer and the server's end have something to say once in a long while; polling both whenever a byte comes in costs more
+/// than taking that byte.
+#[derive(Debug)]
+pub(super) struct Bell {
+    rung: AtomicBool,
+    task: Waker,
+}
+
+impl Bell {
+    /// A bell for this task, which has rung: what has not been polled yet wakes nobody.
+    pub(super) fn new(task: &Waker) -> Arc<Bell> {
+        Arc::new(Bell { rung: AtomicBool::new(true), task: task.clone() })
+    }
+
+    /// Whether it is this task's bell.
+    pub(super) fn belongs_to(&self, task: &Waker) -> bool {
+        self.task.will_wake(task)
+    }
+
+    /// Whether it has rung since it was asked last.
+    pub(super) fn has_rung(&self) -> bool {
+        // Read first: it has hardly ever, and reading leaves the line shared.
+        self.rung.load(Ordering::Acquire) && self.rung.swap(false, Ordering::AcqRel)
+    }
+
+    /// Has everything looked at the next time.
+    pub(super) fn ring(&self) {
+        self.rung.store(true, Ordering::Release);
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.ring();
+        self.task.wake_by_ref();
+    }
 }
 
 /// A socket that tells its watch what it sees.

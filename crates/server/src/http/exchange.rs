@@ -65,9 +65,9 @@ pub(super) async fn exchange<S: Service>(
     let (parts, incoming) = request.into_parts();
     let id = shared.ids.next(shared.service.now_ms() / 1000);
     let terms = Terms::of(&parts);
-    let host = host_text(&parts.headers);
+    let host = parts.headers.get(header::HOST).cloned();
     let method = parts.method.clone();
-    let intake = Intake::new(&parts.headers, incoming, shared.settings.body_stall);
+    let intake = Intake::new(&parts.headers, incoming, shared.settings.body_stall, watch);
     let leftover = intake.leftover();
     let request =
         Request { id, method: parts.method, target: parts.uri, headers: parts.headers, intake };
@@ -75,7 +75,8 @@ pub(super) async fn exchange<S: Service>(
         Some(reply) => reply,
         None => {
             tracing::error!(request_id = %id, %method, "a request handler panicked");
-            shared.service.panicked(id, &host, &method)
+            let host = host.as_ref().map(HeaderValue::as_bytes).unwrap_or_default();
+            shared.service.panicked(id, &String::from_utf8_lossy(host), &method)
         }
     };
     let after = leftover.settle(terms.continues, terms.bodiless, shared.settings.drain()).await;
@@ -128,14 +129,6 @@ impl Terms {
             bodiless: !matches!(parts.method, Method::PUT | Method::POST),
         }
     }
-}
-
-/// The Host header as text, empty when there is none.
-fn host_text(headers: &HeaderMap) -> String {
-    headers
-        .get(header::HOST)
-        .map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned())
-        .unwrap_or_default()
 }
 
 /// `None` when the future panicked: one request is lost, not its connection. Nothing of the future is used afterwards.

@@ -15,9 +15,9 @@ use futures_core::Stream;
 use http::{HeaderMap, header};
 use http_body::Body;
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
-use super::Pace;
+use super::{Pace, connection::Watch};
 
 /// How the request says where its body ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,16 +67,23 @@ impl Home {
     }
 }
 
-/// The body of a request, not yet read.
+/// The body of a request, not yet read. Only the connection's own task may read it: its timer is what ends a wait that lasts too
+/// long.
 #[derive(Debug)]
 pub(crate) struct Intake {
     framing: Framing,
     stall: Duration,
+    watch: Arc<Watch>,
     home: Arc<Home>,
 }
 
 impl Intake {
-    pub(super) fn new(headers: &HeaderMap, incoming: Incoming, stall: Duration) -> Intake {
+    pub(super) fn new(
+        headers: &HeaderMap,
+        incoming: Incoming,
+        stall: Duration,
+        watch: &Arc<Watch>,
+    ) -> Intake {
         let framing = if headers.contains_key(header::TRANSFER_ENCODING) {
             Framing::Chunked
         } else if headers.contains_key(header::CONTENT_LENGTH) {
@@ -89,7 +96,7 @@ impl Intake {
             polled: AtomicBool::new(false),
             failed: AtomicBool::new(false),
         };
-        Intake { framing, stall, home: Arc::new(home) }
+        Intake { framing, stall, watch: Arc::clone(watch), home: Arc::new(home) }
     }
 
     /// How the body is framed.
@@ -115,8 +122,8 @@ impl Intake {
             left: limit,
             pace,
             stall: self.stall,
+            watch: Arc::clone(&self.watch),
             waiting_since: None,
-            timer: None,
         }
     }
 
@@ -157,9 +164,9 @@ pub(crate) struct UploadStream {
     left: u64,
     pace: Option<Pace>,
     stall: Duration,
+    watch: Arc<Watch>,
     /// Since when the next chunk has been asked for. Time that the reader takes for itself is not the client's.
     waiting_since: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl UploadStream {
@@ -174,9 +181,12 @@ impl UploadStream {
         loop {
             let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
             self.home.polled.store(true, Ordering::Relaxed);
-            match Pin::new(incoming).poll_frame(cx) {
+            let polled = Pin::new(incoming).poll_frame(cx);
+            if polled.is_ready() && self.waiting_since.take().is_some() {
+                self.watch.fed();
+            }
+            match polled {
                 Poll::Ready(Some(Ok(frame))) => {
-                    self.waiting_since = None;
                     // Trailers carry nothing that OSS knows.
                     let Ok(chunk) = frame.into_data() else { continue };
                     if chunk.is_empty() {
@@ -201,7 +211,9 @@ impl UploadStream {
                     return Poll::Ready(None);
                 }
                 Poll::Pending => {
-                    std::task::ready!(self.poll_stall(cx));
+                    if !self.has_stalled() {
+                        return Poll::Pending;
+                    }
                     self.home.failed.store(true, Ordering::Relaxed);
                     return Poll::Ready(Some(Err(BodyFault::Stalled)));
                 }
@@ -209,16 +221,16 @@ impl UploadStream {
         }
     }
 
-    /// Ready when no byte has come for too long. One timer serves the whole body: it is moved only when it fires.
-    fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let until = *self.waiting_since.get_or_insert_with(Instant::now) + self.stall;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
-        loop {
-            std::task::ready!(timer.as_mut().poll(cx));
-            if until <= Instant::now() {
-                return Poll::Ready(());
+    /// Whether no byte has come for too long. Nothing is woken for that here, and no timer made for a byte that is on its way: the
+    /// connection's timer has everything polled in time.
+    fn has_stalled(&mut self) -> bool {
+        match self.waiting_since {
+            Some(since) => since.elapsed() >= self.stall,
+            None => {
+                self.waiting_since = Some(Instant::now());
+                self.watch.starves();
+                false
             }
-            timer.as_mut().reset(until);
         }
     }
 }
@@ -236,6 +248,9 @@ impl Stream for UploadStream {
 
 impl Drop for UploadStream {
     fn drop(&mut self) {
+        if self.waiting_since.is_some() {
+            self.watch.fed();
+        }
         if let Some(incoming) = self.incoming.take() {
             self.home.put(incoming);
         }

@@ -1,6 +1,12 @@
 //! The accept loop: connections up to a number, and an orderly end.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    net::SocketAddr,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -12,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    connection::{Patience, Watch, Watched},
+    connection::{Bell, Patience, Watch, Watched},
     exchange::{Service, exchange},
     intake::DrainLimits,
     stamp::RequestIds,
@@ -149,18 +155,14 @@ async fn serve_one<S: Service>(
     shared: Arc<FrontShared<S>>,
 ) {
     let settings = shared.settings;
-    let patience = Patience {
-        idle: settings.idle,
-        head: settings.head_read,
-        write_stall: settings.body_stall,
-    };
+    let patience =
+        Patience { idle: settings.idle, head: settings.head_read, stall: settings.body_stall };
     // Small answers must not wait for the client's acknowledgement of the one before.
     let _ = socket.set_nodelay(true);
     let _connected = shared.meters.connected();
     let watch = Watch::new();
     let socket = Watched::new(socket, Arc::clone(&watch), Arc::clone(&shared.meters));
     let io = TokioIo::new(socket);
-    let mut stop = shared.stop.clone();
     let service = {
         let (shared, watch) = (Arc::clone(&shared), Arc::clone(&watch));
         service_fn(move |request: hyper::Request<Incoming>| {
@@ -181,28 +183,68 @@ async fn serve_one<S: Service>(
     let mut connection = std::pin::pin!(connection);
     let timer = tokio::time::sleep_until(watch.look(&patience).unwrap_or_else(Instant::now));
     let mut timer = std::pin::pin!(timer);
+    let mut stop = shared.stop.clone();
+    let stopped = async move {
+        // An error is the end, too: whoever could have said so is gone.
+        let _ = stop.wait_for(|stop| *stop).await;
+    };
+    let mut stopped = std::pin::pin!(stopped);
     let mut draining = false;
+    let mut bell: Option<Arc<Bell>> = None;
     loop {
-        tokio::select! {
-            ended = connection.as_mut() => {
+        let event = poll_fn(|cx| {
+            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                return Poll::Ready(Event::Ended(ended));
+            }
+            let bell = match &mut bell {
+                Some(bell) if bell.belongs_to(cx.waker()) => bell,
+                other => other.insert(Bell::new(cx.waker())),
+            };
+            if !bell.has_rung() {
+                return Poll::Pending;
+            }
+            let waker = Waker::from(Arc::clone(bell));
+            let mut beside = Context::from_waker(&waker);
+            let event = if timer.as_mut().poll(&mut beside).is_ready() {
+                Event::Time
+            } else if !draining && stopped.as_mut().poll(&mut beside).is_ready() {
+                Event::Stop
+            } else {
+                return Poll::Pending;
+            };
+            // What was not polled now must be, next time.
+            bell.ring();
+            Poll::Ready(event)
+        });
+        match event.await {
+            Event::Ended(ended) => {
                 if let Err(error) = ended {
                     tracing::debug!(%peer, %error, "connection ended");
                 }
                 return;
             }
-            () = timer.as_mut() => match watch.look(&patience) {
+            Event::Time => match watch.look(&patience) {
                 Some(next) => timer.as_mut().reset(next),
                 None => {
                     tracing::debug!(%peer, "connection timed out");
                     return;
                 }
             },
-            _ = stop.wait_for(|stop| *stop), if !draining => {
+            Event::Stop => {
                 draining = true;
                 connection.as_mut().graceful_shutdown();
             }
         }
     }
+}
+
+/// What a connection's task wakes up for.
+enum Event {
+    Ended(hyper::Result<()>),
+    /// Its timer has fired.
+    Time,
+    /// The server is on its way down.
+    Stop,
 }
 
 #[cfg(test)]

@@ -16,9 +16,9 @@
 //!   v key ..., n key, m ...        reserved: older versions, newest-is-a-delete-marker, multipart uploads
 //! ```
 //!
-//! Extents are keyed by their *end*, big-endian: the one that holds position `p` is the first key above `p`, one seek away. Why packed
-//! ones have a tag of their own stands in `extents`. A key with a delete marker on top has no `h` record
-//! (that is what `n` is reserved for), so that a listing never has to step over it.
+//! Extents are keyed by their *end*, big-endian: the one that holds position `p` is the first key above `p`, one seek away. Why
+//! packed ones have a tag of their own stands in `extents`. A key with a delete marker on top has no `h` record (that is what `n`
+//! is reserved for), so that a listing never has to step over it.
 //!
 //! The partition of a key must never change while its bucket lives: the rule is part of the format.
 

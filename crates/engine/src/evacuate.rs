@@ -46,6 +46,8 @@ const CHUNK_BYTES: usize = 1 << 20;
 const MOVES_MAX: usize = 256;
 /// Bytes of records that one transaction moves payloads of; below the contract's limit by the largest single one.
 const MOVE_BYTES_MAX: usize = 512 << 10;
+/// More than are ever taken.
+const PERMITS: usize = 64;
 /// How often a transaction may come back.
 const ROUNDS_MAX: usize = 64;
 /// The longest pause between two chunks, and the pauses after failures.
@@ -104,7 +106,8 @@ pub(crate) struct Evacuator {
 impl Evacuator {
     pub(crate) fn new(shared: Arc<Shared>, yard: Yard, values: ValueLog) -> Self {
         let looked_at = shared.span.active();
-        let permits = Arc::new(Semaphore::new(1));
+        // Only this thread takes them, one at a time; the commit thread gives one back a moment after it has answered.
+        let permits = Arc::new(Semaphore::new(PERMITS));
         Self {
             shared,
             yard,
@@ -494,7 +497,7 @@ impl Evacuator {
             .map_err(|rejection| later(rejection.to_string()))?
             .map_err(|_| later("it reads what it has not named".into()))?;
         let permit = Arc::clone(&self.permits).try_acquire_owned();
-        let permit = permit.map_err(|_| later("another one is under way".into()))?;
+        let permit = permit.map_err(|_| later("too many are under way".into()))?;
         let (reply, told) = oneshot::channel();
         let (transaction, extra) = (transaction.clone(), Some(Box::new(extra.clone())));
         let entry = Entry { transaction, snapshot, brought, preview, extra, reply, permit };

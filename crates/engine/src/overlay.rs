@@ -12,6 +12,8 @@ use ossia_store::Record;
 /// Writes are kept while a reader may need them, but not beyond this many keys and bytes.
 const KEYS_KEPT_MAX: usize = 256 << 10;
 const BYTES_KEPT_MAX: usize = 32 << 20;
+/// Room for so many is kept when there are none.
+const ORDER_KEPT_MAX: usize = 32 << 10;
 
 type Key = (u64, Bytes);
 
@@ -82,6 +84,10 @@ impl Overlay {
                     self.newest.remove(&partition);
                 }
             }
+        }
+        if self.order.is_empty() && self.order.capacity() > ORDER_KEPT_MAX {
+            // A reader of long ago had made it grow.
+            self.order = VecDeque::new();
         }
     }
 

@@ -49,6 +49,8 @@ pub struct Config {
     pub limits: Limits,
     /// The embedded engine.
     pub engine: Engine,
+    /// Packing of appended objects.
+    pub packing: Packing,
     /// What operators see.
     pub metrics: Metrics,
 }
@@ -177,6 +179,34 @@ pub struct Engine {
     pub admission_wait_ms: u64,
 }
 
+/// When runs of small appends are folded into blobs, and how gently. A run is a row of small appends of one object with no large one
+/// between.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Packing {
+    /// Whether anything is packed. Default true.
+    pub enabled: bool,
+    /// A run of so many bytes is packed at once. Default 8,388,608 (8 MiB).
+    pub run_bytes_full: u64,
+    /// A run of so many bytes is packed while its object grows, but for `spacing_ms`. Default 262,144 (256 KiB).
+    pub run_bytes: u64,
+    /// So is one of so many appends, 2 or more. Default 2,048.
+    pub run_appends: u64,
+    /// A run with fewer bytes and fewer than `run_appends` stays as it is, also at rest. Default 65,536 (64 KiB).
+    pub rest_bytes: u64,
+    /// The shortest time from the begin of a run, or from the last one of its object, until it is packed, in milliseconds, unless it
+    /// has `run_bytes_full`. Default 1,000.
+    pub spacing_ms: u64,
+    /// An object to which nothing has been added for so long, in milliseconds, is at rest. Default 5,000.
+    pub quiet_ms: u64,
+    /// The most bytes in one blob, 1 or more. Default 67,108,864 (64 MiB).
+    pub blob_bytes: u64,
+    /// Packing pauses so many times as long as it works, at most 1,000. Default 3: a quarter of one core at most.
+    pub pause_factor: u32,
+    /// With more bytes than this waiting it no longer pauses. Default 268,435,456 (256 MiB).
+    pub backlog_bytes: u64,
+}
+
 /// What operators see.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -205,6 +235,7 @@ impl Default for Config {
             auth: Auth::default(),
             limits: Limits::default(),
             engine: Engine::default(),
+            packing: Packing::default(),
             metrics: Metrics::default(),
         }
     }
@@ -235,6 +266,23 @@ impl Default for Engine {
             disk_reads: 64,
             idle_flush_ms: 10_000,
             admission_wait_ms: 10_000,
+        }
+    }
+}
+
+impl Default for Packing {
+    fn default() -> Packing {
+        Packing {
+            enabled: true,
+            run_bytes_full: 8 << 20,
+            run_bytes: 256 << 10,
+            run_appends: 2_048,
+            rest_bytes: 64 << 10,
+            spacing_ms: 1_000,
+            quiet_ms: 5_000,
+            blob_bytes: 64 << 20,
+            pause_factor: 3,
+            backlog_bytes: 256 << 20,
         }
     }
 }
@@ -375,6 +423,15 @@ impl Config {
             return range("append.max_bytes", "1 byte to 48.8 TiB is needed");
         }
         self.limits.check()?;
+        if self.packing.run_appends < 2 {
+            return range("packing.run_appends", "at least 2 are needed");
+        }
+        if self.packing.blob_bytes == 0 {
+            return range("packing.blob_bytes", "at least 1 is needed");
+        }
+        if self.packing.pause_factor > 1_000 {
+            return range("packing.pause_factor", "at most 1,000 is possible");
+        }
         if !self.metrics.listen.is_empty() && self.metrics.address().is_none() {
             return range(
                 "metrics.listen",
@@ -610,6 +667,10 @@ mod tests {
             (
                 Config { limits: Limits { uri_bytes: 1 << 20, ..Limits::default() }, ..base() },
                 "limits.uri_bytes",
+            ),
+            (
+                Config { packing: Packing { run_appends: 1, ..Packing::default() }, ..base() },
+                "packing.run_appends",
             ),
             (
                 Config { metrics: Metrics { listen: "localhost".into() }, ..base() },

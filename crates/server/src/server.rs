@@ -2,14 +2,14 @@
 
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use ossia_objects::{Clock, Objects, Settings};
+use ossia_objects::{Clock, Objects, Packing, Settings};
 use ossia_protocol::addressing::Addressing;
 use thiserror::Error;
 use tokio::net::TcpSocket;
 
 use crate::{
     auth::Authenticator,
-    config::{Config, CopySource, Limits},
+    config::{self, Config, CopySource, Limits},
     http::{Admission, Front, FrontSettings},
     identity::Identity,
     metrics::{Figures, Sources, Window},
@@ -118,7 +118,24 @@ pub fn object_settings(config: &Config) -> Settings {
         put_max_bytes: config.limits.put_bytes,
         copy_appendable: config.append.copy_source == CopySource::Allow,
         buckets_max: config.buckets_max,
+        packing: packing(&config.packing),
         ..Settings::default()
+    }
+}
+
+fn packing(set: &config::Packing) -> Packing {
+    Packing {
+        enabled: set.enabled,
+        run_bytes_full: set.run_bytes_full,
+        run_bytes: set.run_bytes,
+        run_appends: set.run_appends,
+        rest_bytes: set.rest_bytes,
+        spacing: Duration::from_millis(set.spacing_ms),
+        quiet: Duration::from_millis(set.quiet_ms),
+        blob_bytes_max: set.blob_bytes,
+        pause_factor: set.pause_factor,
+        backlog_bytes: set.backlog_bytes,
+        ..Packing::default()
     }
 }
 
@@ -153,5 +170,15 @@ fn front_settings(limits: &Limits) -> FrontSettings {
         drain_time: Duration::from_millis(limits.drain_ms),
         // Heads above the limits must be read whole for their error to be told; twice is enough for honest mistakes.
         buffer_bytes: (2 * (limits.header_bytes + limits.uri_bytes)).max(128 << 10),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_object_layer_s_defaults_are_those_of_the_settings() {
+        assert_eq!(object_settings(&Config::default()), Settings::default());
     }
 }

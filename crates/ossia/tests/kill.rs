@@ -430,7 +430,8 @@ async fn whatever_was_acknowledged_survives_kill_9() {
 /// once more. Nothing of that may be seen (I10).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_survives_kill_9_in_the_middle_of_background_work() {
-    survive(rounds(RESTLESS_ROUNDS), &common::RESTLESS).await;
+    let folder = survive(rounds(RESTLESS_ROUNDS), &common::RESTLESS).await;
+    common::assert_journal_went_round(folder.path());
 }
 
 fn rounds(usual: u64) -> u64 {
@@ -439,7 +440,7 @@ fn rounds(usual: u64) -> u64 {
 }
 
 /// Kills servers with these arguments, round after round on one folder, and looks for everything that was acknowledged.
-async fn survive(rounds: u64, arguments: &[&str]) {
+async fn survive(rounds: u64, arguments: &[&str]) -> tempfile::TempDir {
     let mut random = Random::seeded();
     let folder = tempfile::tempdir().unwrap();
     let mut world = World::new(&mut random);
@@ -476,4 +477,5 @@ async fn survive(rounds: u64, arguments: &[&str]) {
     let server = Server::start_with(folder.path(), arguments);
     world.verify(&server.client()).await;
     println!("{rounds} rounds, {total} acknowledgements");
+    folder
 }

@@ -32,10 +32,11 @@ async fn a_hundred_thousand_appends_of_a_hundred_bytes_are_all_there() {
 /// Fewer, through a journal that holds a part of them only, so that most of the object has moved when it is read.
 #[tokio::test]
 async fn appends_that_have_left_the_journal_are_all_there() {
-    append_all(APPENDS / 20, &common::RESTLESS).await;
+    let folder = append_all(APPENDS / 20, &common::RESTLESS).await;
+    common::assert_journal_went_round(folder.path());
 }
 
-async fn append_all(appends: usize, arguments: &[&str]) {
+async fn append_all(appends: usize, arguments: &[&str]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start_with(folder.path(), arguments);
     let client = server.client();
@@ -83,4 +84,5 @@ async fn append_all(appends: usize, arguments: &[&str]) {
     let read = server.client().get_object(GetObjectRequest::new("many", "log")).await.unwrap();
     let bytes = read.body.collect(written.len()).await.unwrap();
     assert!(bytes == written, "the bytes read after a restart are not the bytes appended");
+    folder
 }

@@ -243,8 +243,9 @@ fn wait_for_address(lines: &Receiver<String>) -> Option<SocketAddr> {
     }
 }
 
-/// Settings under which background work never rests: segments, memtables and journal so small that each is used up at every turn.
-pub(crate) const RESTLESS: [&str; 16] = [
+/// Settings under which background work never rests: segments, memtables and journal so small that each is used up at every turn,
+/// and every few appends worth packing.
+pub(crate) const RESTLESS: [&str; 28] = [
     "--set",
     "engine.shards=1",
     "--set",
@@ -261,7 +262,29 @@ pub(crate) const RESTLESS: [&str; 16] = [
     "engine.cache_bytes=65536",
     "--set",
     "engine.idle_flush_ms=20",
+    "--set",
+    "packing.run_bytes_full=65536",
+    "--set",
+    "packing.run_bytes=4096",
+    "--set",
+    "packing.run_appends=16",
+    "--set",
+    "packing.rest_bytes=1",
+    "--set",
+    "packing.spacing_ms=1",
+    "--set",
+    "packing.quiet_ms=10",
 ];
+
+/// That a store with these settings has used its first journal segment once more, and keeps no more than fit into its bound.
+pub(crate) fn assert_journal_went_round(data: &Path) {
+    let journal = data.join("shard-0/journal");
+    let names = std::fs::read_dir(&journal).expect("a store has a journal");
+    let names: Vec<_> = names.map(|entry| entry.expect("it can be read").file_name()).collect();
+    assert!(!names.iter().any(|name| name == "0000000000000001.seg"), "{names:?}");
+    // Eight segments make the bound; a longer frame, a start and spare ones may each need one more.
+    assert!(names.len() <= 16, "{names:?}");
+}
 
 /// Random numbers that a seed repeats (SplitMix64).
 pub(crate) struct Random(u64);

@@ -427,10 +427,11 @@ async fn whatever_was_acknowledged_survives_kill_9() {
 }
 
 /// The same while the engine is at its background work all the time: rotation, flush, compaction, evacuation, the use of segments
-/// once more. Nothing of that may be seen (I10).
+/// once more, in two shards beside one another. Nothing of that may be seen (I10).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_survives_kill_9_in_the_middle_of_background_work() {
-    let folder = survive(rounds(RESTLESS_ROUNDS), &common::RESTLESS).await;
+    let two_shards = [&common::RESTLESS[..], &["--set", "engine.shards=2"]].concat();
+    let folder = survive(rounds(RESTLESS_ROUNDS), &two_shards).await;
     common::assert_journal_went_round(folder.path());
 }
 

@@ -26,6 +26,8 @@ use crate::{
     settings::Packing,
 };
 
+/// A run is worth packing while its object grows once it is this part of the object.
+const OBJECT_SHARE: u64 = 64;
 /// Content with more blobs than this has its small ones folded together; so it is again after as many more.
 const BLOBS_MAX: u64 = 4_096;
 /// After a failure a content waits for so long, twice as long each time, so many times.
@@ -135,7 +137,8 @@ impl Run {
 
     /// When it is to be packed, for one that is worth it.
     fn ripe_at(&self, settings: &Packing) -> Instant {
-        let grown = self.bytes >= settings.run_bytes
+        let enough = settings.run_bytes.max(self.end / OBJECT_SHARE);
+        let grown = self.bytes >= enough.min(settings.run_bytes_full)
             || (self.extents >= settings.run_appends && self.bytes >= settings.rest_bytes);
         let at_rest = self.touched + settings.quiet;
         let at = match (self.is_full(settings), grown) {

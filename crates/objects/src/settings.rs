@@ -56,7 +56,8 @@ pub struct Packing {
     pub enabled: bool,
     /// A run of so many bytes is packed at once. Default 8 MiB.
     pub run_bytes_full: u64,
-    /// A run of so many bytes is worth packing while its object grows. Default 256 KiB.
+    /// A run of so many bytes is worth packing while its object grows, or of a 64th of the object up to `run_bytes_full` if that is
+    /// more: what a read spends on opening files then stays small beside the bytes. Default 256 KiB.
     pub run_bytes: u64,
     /// So is one of so many appends, 2 or more. Default 2,048.
     pub run_appends: u64,
@@ -66,7 +67,7 @@ pub struct Packing {
     /// The shortest time from the begin of a run, or from the last one of its object, until it is packed, unless it has
     /// `run_bytes_full`. Default 1 s.
     pub spacing: Duration,
-    /// An object to which nothing has been added for so long is at rest. Default 5 s.
+    /// An object to which nothing has been added for so long is at rest. Default 10 s.
     pub quiet: Duration,
     /// The most bytes in one blob, 1 or more. Default 64 MiB.
     pub blob_bytes_max: u64,
@@ -97,7 +98,7 @@ impl Default for Packing {
             run_appends: 2_048,
             rest_bytes: 64 << 10,
             spacing: Duration::from_secs(1),
-            quiet: Duration::from_secs(5),
+            quiet: Duration::from_secs(10),
             blob_bytes_max: 64 << 20,
             blob_appends_max: 65_536,
             batch: 256,

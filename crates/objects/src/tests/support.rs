@@ -134,7 +134,7 @@ pub(super) fn modes() -> Vec<Mode> {
     modes
 }
 
-/// Runs a test in every mode, in a world with one bucket.
+/// Runs a test in every mode, in a world with one bucket; in some also with packing all the time.
 pub(super) async fn in_every_world<F, T>(test: F)
 where
     F: Fn(World) -> T,
@@ -144,6 +144,10 @@ where
         // Seen only when the test fails.
         println!("{mode:?}");
         test(World::new(mode, settings()).await).await;
+    }
+    for mode in [plain(1), Mode { partitions: 3, hostile: Some(5) }] {
+        println!("{mode:?}, packing all the time");
+        test(World::new(mode, always_packing()).await).await;
     }
 }
 

@@ -398,10 +398,9 @@ impl Swap {
                 return Ok((Writes::none(), Told::Changed));
             }
         }
-        let mut writes = Writes::none();
-        for piece in &self.pieces {
-            writes.delete(piece.key.clone());
-        }
+        // The first may be a packed extent, whose key is behind those of all others.
+        let keys = self.pieces.iter().skip(1).chain(self.pieces.first());
+        let mut writes = Writes::deleting(keys.map(|piece| piece.key.clone()));
         let reference = Reference { content: self.content, end: self.end };
         writes.put(keys::reference(self.blob), reference.encode());
         writes.put(keys::packed(self.content, self.end), self.extent.encode());

@@ -665,7 +665,8 @@ mod tests {
     #[test]
     fn a_run_is_ripe_by_its_bytes_its_appends_or_at_rest() {
         let one = ContentId::new(1);
-        let cases: [(&[u64], Result<u64, Option<u64>>, &str); 7] = [
+        type Case<'a> = (&'a [u64], Result<u64, Option<u64>>, &'a str);
+        let cases: [Case<'_>; 7] = [
             (&[500, 600], Ok(0), "full"),
             (&[60, 60], Err(Some(1_000)), "large enough, after the spacing"),
             (&[2; 20], Err(Some(1_000)), "many enough, after the spacing"),

@@ -122,6 +122,28 @@ impl Writes {
         self.set(key, Change::Put { value: value.into(), payload });
     }
 
+    /// Removes many keys. Of those that ascend none is searched for among the others, which for hundreds would take long.
+    ///
+    /// ```
+    /// use ossia_store::{Change, Writes};
+    /// let writes = Writes::deleting(["a", "c", "b", "c"].map(bytes::Bytes::from));
+    /// let keys: Vec<_> = writes.changes().iter().map(|(key, _)| &key[..]).collect();
+    /// assert_eq!(keys, [b"a", b"c", b"b"]);
+    /// ```
+    pub fn deleting(keys: impl IntoIterator<Item = Bytes>) -> Self {
+        let mut writes = Self::none();
+        let mut greatest = Bytes::new();
+        for key in keys {
+            if key > greatest {
+                greatest = key.clone();
+                writes.0.push((key, Change::Delete));
+            } else {
+                writes.delete(key);
+            }
+        }
+        writes
+    }
+
     /// Removes a key.
     pub fn delete(&mut self, key: Bytes) {
         self.set(key, Change::Delete);

@@ -23,9 +23,11 @@ pub(super) async fn append_object(call: &Call<'_>) -> Result<Reply, OssError> {
     // Only the ACL counts on every append. The rest of what makes an object is ignored by later ones, even where it is
     // invalid, and whether this is a later one shows in the transaction only.
     let acl = attributes::object_acl(&HeaderView(call.headers()))?;
-    let (creation, creation_error) = match creation(call) {
-        Ok(creation) => (Some(creation), None),
-        Err(error) => (None, Some(error)),
+    // Only an append at 0 can make the object, so the others' headers are not even read.
+    let (creation, creation_error) = match (position == 0).then(|| creation(call)) {
+        Some(Ok(creation)) => (Some(creation), None),
+        Some(Err(error)) => (None, Some(error)),
+        None => (None, None),
     };
     let announced = Announced::read(call)?;
     let limit = call.app.config.append.max_bytes;

@@ -152,7 +152,7 @@ impl fmt::Debug for Extents {
 }
 
 impl OpenObject {
-    /// A part of the object's bytes. A range past the end is cut there.
+    /// A part of the object's bytes, which keeps them readable by itself. A range past the end is cut there.
     pub fn read(&self, range: Range<u64>) -> Download {
         let end = range.end.min(self.info.length);
         let start = range.start.min(end);

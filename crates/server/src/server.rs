@@ -64,8 +64,8 @@ impl Server {
         let port = listener.local_addr().map_err(listen)?.port();
         let limits = config.limits.clone();
         let wait = Duration::from_millis(limits.body_wait_ms);
-        // One piece on its way out and one read ahead.
-        let download_each = 2 * object_settings(&config).read_piece_bytes as u64;
+        // One piece that the client is taking, one behind it, one read ahead.
+        let download_each = 3 * object_settings(&config).read_piece_bytes as u64;
         let app = App {
             objects: objects.clone(),
             clock,

@@ -24,30 +24,31 @@ use crate::{http::Reply, service::Call};
 /// Runs the operation of a call. The match is complete, so that an operation that becomes known must be placed here.
 pub(crate) async fn handle(call: &Call<'_>) -> Result<Reply, OssError> {
     use Operation::*;
+    // What is not asked for all the time is boxed: the future of a call is as long as its longest operation's.
     match call.operation {
-        ListBuckets => bucket::list_buckets(call).await,
-        PutBucket => bucket::put_bucket(call).await,
-        DeleteBucket => bucket::delete_bucket(call).await,
+        ListBuckets => Box::pin(bucket::list_buckets(call)).await,
+        PutBucket => Box::pin(bucket::put_bucket(call)).await,
+        DeleteBucket => Box::pin(bucket::delete_bucket(call)).await,
         HeadBucket => Ok(Reply::ok()),
         GetBucketInfo => bucket::get_bucket_info(call),
         GetBucketLocation => bucket::get_bucket_location(call),
-        PutBucketAcl => bucket::put_bucket_acl(call).await,
+        PutBucketAcl => Box::pin(bucket::put_bucket_acl(call)).await,
         GetBucketAcl => bucket::get_bucket_acl(call),
-        GetBucketStat => bucket::get_bucket_stat(call).await,
+        GetBucketStat => Box::pin(bucket::get_bucket_stat(call)).await,
         GetBucketVersioning => bucket::get_bucket_versioning(),
         GetBucketAccessMonitor => bucket::get_bucket_access_monitor(),
         ListLiveChannel => bucket::list_live_channel(call),
-        ListObjects => list::list_objects(call).await,
-        ListObjectsV2 => list::list_objects_v2(call).await,
+        ListObjects => Box::pin(list::list_objects(call)).await,
+        ListObjectsV2 => Box::pin(list::list_objects_v2(call)).await,
         PutObject => put::put_object(call).await,
         AppendObject => append::append_object(call).await,
-        SealAppendObject => append::seal_append_object(call).await,
+        SealAppendObject => Box::pin(append::seal_append_object(call)).await,
         GetObject => read::get_object(call).await,
         HeadObject => read::head_object(call).await,
-        GetObjectMeta => read::get_object_meta(call).await,
-        CopyObject => copy::copy_object(call).await,
-        DeleteObject => delete::delete_object(call).await,
-        DeleteMultipleObjects => delete::delete_multiple_objects(call).await,
+        GetObjectMeta => Box::pin(read::get_object_meta(call)).await,
+        CopyObject => Box::pin(copy::copy_object(call)).await,
+        DeleteObject => Box::pin(delete::delete_object(call)).await,
+        DeleteMultipleObjects => Box::pin(delete::delete_multiple_objects(call)).await,
         // Answered before a caller is looked for, see `preflight`.
         OptionObject => preflight(call.headers()),
         DescribeRegions

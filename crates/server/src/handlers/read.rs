@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use futures_core::Stream;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use ossia_objects::{Download, ObjectInfo, OpenObject};
+use ossia_objects::{Download, ObjectInfo};
 use ossia_protocol::{
     attributes,
     conditions::{ConditionOutcome, Conditions},
@@ -33,6 +33,9 @@ const OVERRIDES: [(&str, HeaderName); 6] = [
     ("response-content-disposition", header::CONTENT_DISPOSITION),
     ("response-content-encoding", header::CONTENT_ENCODING),
 ];
+
+/// Room for the headers of most answers, so that they are not moved while they are added.
+const HEADERS_USUAL: usize = 16;
 
 pub(super) async fn get_object(call: &Call<'_>) -> Result<Reply, OssError> {
     let (bucket, key) = (call.bucket_name()?, call.key()?);
@@ -60,7 +63,7 @@ pub(super) async fn get_object(call: &Call<'_>) -> Result<Reply, OssError> {
             return Err(OssError::invalid_range(&range, total));
         }
     };
-    let mut headers = HeaderMap::new();
+    let mut headers = HeaderMap::with_capacity(HEADERS_USUAL);
     fields::insert_object(&mut headers, &open.info);
     headers.extend(overrides);
     if status == StatusCode::PARTIAL_CONTENT {
@@ -72,7 +75,9 @@ pub(super) async fn get_object(call: &Call<'_>) -> Result<Reply, OssError> {
     let mut reply = if length == 0 {
         Reply::empty(status)
     } else {
-        let transfer = Transfer::start(call, open, first..end, traffic_limit).await?;
+        let download = open.read(first..end);
+        drop(open);
+        let transfer = Transfer::start(call, download, length, traffic_limit).await?;
         Reply::stream(status, Box::pin(transfer), length)
     };
     reply.headers = headers;
@@ -159,12 +164,11 @@ fn overrides(call: &Call<'_>) -> Result<HeaderMap, OssError> {
 /// How much of a piece passes at once under a traffic limit: at the slowest pace half a second's worth.
 const PACED_BYTES: usize = 16 << 10;
 
-/// The bytes of an object on their way out. Holds the object open until it ends.
+/// The bytes of an object on their way out.
 struct Transfer {
     ready: Bytes,
     download: Download,
     pace: Option<Pace>,
-    _object: OpenObject,
     _reserved: Reserved,
 }
 
@@ -172,18 +176,16 @@ impl Transfer {
     /// Reads the first piece, so that damage that shows at once is told by a status and not by a broken connection.
     async fn start(
         call: &Call<'_>,
-        object: OpenObject,
-        range: std::ops::Range<u64>,
+        mut download: Download,
+        length: u64,
         traffic_limit: Option<u64>,
     ) -> Result<Transfer, OssError> {
-        let length = range.end.saturating_sub(range.start);
         let reserved = call
             .app
             .downloads
             .reserve(Some(length))
             .await
             .ok_or_else(|| OssError::service_unavailable(1))?;
-        let mut download = object.read(range);
         let first = poll_fn(|cx| Pin::new(&mut download).poll_next(cx)).await;
         let ready = match first {
             Some(Ok(piece)) => piece,
@@ -194,7 +196,7 @@ impl Transfer {
             None => Bytes::new(),
         };
         let pace = traffic_limit.map(Pace::new);
-        Ok(Transfer { ready, download, pace, _object: object, _reserved: reserved })
+        Ok(Transfer { ready, download, pace, _reserved: reserved })
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     future::{Future, poll_fn},
     net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::Poll,
     time::Instant,
@@ -71,7 +71,9 @@ pub(super) async fn exchange<S: Service>(
     let leftover = intake.leftover();
     let request =
         Request { id, method: parts.method, target: parts.uri, headers: parts.headers, intake };
-    let mut reply = match unpanicked(shared.service.answer(request)).await {
+    // Pinned where it is made: it is a few KiB long, and would be copied each time it is handed on.
+    let answer = pin!(shared.service.answer(request));
+    let mut reply = match unpanicked(answer).await {
         Some(reply) => reply,
         None => {
             tracing::error!(request_id = %id, %method, "a request handler panicked");
@@ -132,8 +134,7 @@ impl Terms {
 }
 
 /// `None` when the future panicked: one request is lost, not its connection. Nothing of the future is used afterwards.
-async fn unpanicked<T>(future: impl Future<Output = T>) -> Option<T> {
-    let mut future = pin!(future);
+async fn unpanicked<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
     poll_fn(move |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
         Ok(Poll::Ready(value)) => Poll::Ready(Some(value)),
         Ok(Poll::Pending) => Poll::Pending,

@@ -37,32 +37,40 @@ impl Core {
         let mut merge = Merge { core: self, range, page, lanes };
         let mut output = ListOutput::default();
         let mut items = 0;
+        let mut last = Added::Object;
         while let Some(item) = merge.next().await? {
             if items == limit {
                 output.truncated = true;
                 break;
             }
             items += 1;
-            output.last = Some(add(&mut output, item)?);
+            last = add(&mut output, item)?;
         }
+        output.last = match last {
+            Added::Object => output.objects.last().map(|info| info.key.as_str().to_owned()),
+            Added::Prefix => output.prefixes.last().cloned(),
+        };
         Ok(output)
     }
 }
 
-/// Adds an item to a page and tells its name.
-fn add(output: &mut ListOutput, item: Item) -> Result<String, Failure> {
+/// What was added to a page.
+enum Added {
+    Object,
+    Prefix,
+}
+
+fn add(output: &mut ListOutput, item: Item) -> Result<Added, Failure> {
     match item {
         Item::Record(key, record) => {
-            let info = info(&key, &record.value)?;
-            let name = info.key.as_str().to_owned();
-            output.objects.push(info);
-            Ok(name)
+            output.objects.push(info(&key, &record.value)?);
+            Ok(Added::Object)
         }
         Item::Prefix(prefix) => {
             let name = std::str::from_utf8(prefix.get(1..).unwrap_or_default());
             let name = name.map_err(|_| Damage::new("head", "its key is not UTF-8"))?.to_owned();
-            output.prefixes.push(name.clone());
-            Ok(name)
+            output.prefixes.push(name);
+            Ok(Added::Prefix)
         }
     }
 }
@@ -131,6 +139,9 @@ impl Merge<'_> {
     async fn next(&mut self) -> Result<Option<Item>, Failure> {
         for lane in &mut self.lanes {
             fill(self.core, &self.range, self.page, lane).await?;
+        }
+        if let [lane] = &mut self.lanes[..] {
+            return Ok(lane.items.pop_front());
         }
         let least = self.lanes.iter().filter_map(|lane| lane.items.front()).min_by(by_key);
         let Some(least) = least.cloned() else {

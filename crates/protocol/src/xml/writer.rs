@@ -89,6 +89,10 @@ impl Writer {
     }
 
     fn push_escaped(&mut self, text: &str, replace_illegal: bool) {
+        if text.bytes().all(is_plain) {
+            self.out.push_str(text);
+            return;
+        }
         self.out.reserve(text.len());
         let mut rest = text;
         while let Some(at) = rest.find(is_special) {
@@ -112,6 +116,12 @@ impl Writer {
     }
 }
 
+/// Whether the byte is certainly no part of anything [`is_special`]: most texts are of these alone, and quickly looked through.
+fn is_plain(byte: u8) -> bool {
+    // 0xEF begins U+FFFE and U+FFFF.
+    byte >= b' ' && !matches!(byte, b'&' | b'<' | b'>' | b'"' | 0xef)
+}
+
 fn is_special(c: char) -> bool {
     matches!(c, '&' | '<' | '>' | '"' | '\r') || is_illegal(c)
 }
@@ -119,4 +129,17 @@ fn is_special(c: char) -> bool {
 /// Whether XML 1.0 has no way to carry the character, escaped or not.
 fn is_illegal(c: char) -> bool {
     matches!(c, '\u{0}'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_that_needs_care_looks_plain() {
+        for c in '\0'..=char::MAX {
+            let plain = c.encode_utf8(&mut [0; 4]).bytes().all(is_plain);
+            assert!(!(plain && is_special(c)), "{c:?}");
+        }
+    }
 }

@@ -33,7 +33,7 @@ pub(super) async fn list_objects(call: &Call<'_>) -> Result<Reply, OssError> {
         url_encoded: page.url_encoded,
         next_marker: output.last.filter(|_| output.truncated),
         owner: Owner::account(&call.app.account),
-        contents: output.objects.iter().map(summary).collect(),
+        contents: output.objects.into_iter().map(summary).collect(),
         common_prefixes: output.prefixes,
     };
     Ok(Reply::xml(StatusCode::OK, document.to_xml()))
@@ -65,7 +65,7 @@ pub(super) async fn list_objects_v2(call: &Call<'_>) -> Result<Reply, OssError> 
             .filter(|_| output.truncated)
             .map(|last| token_of_key(&last)),
         owner: fetch_owner.then(|| Owner::account(&call.app.account)),
-        contents: output.objects.iter().map(summary).collect(),
+        contents: output.objects.into_iter().map(summary).collect(),
         common_prefixes: output.prefixes,
     };
     Ok(Reply::xml(StatusCode::OK, document.to_xml()))
@@ -102,11 +102,11 @@ impl Page {
     }
 }
 
-fn summary(info: &ObjectInfo) -> ObjectSummary {
+fn summary(info: ObjectInfo) -> ObjectSummary {
     ObjectSummary {
         key: info.key.as_str().to_owned(),
         last_modified: fields::seconds(info.last_modified),
-        etag: info.etag.clone(),
+        etag: info.etag,
         object_type: info.kind.as_str().into(),
         size: info.length,
         storage_class: info.storage_class.as_str().into(),

@@ -197,7 +197,7 @@ pub struct Packing {
     /// The shortest time from the begin of a run, or from the last one of its object, until it is packed, in milliseconds, unless it
     /// has `run_bytes_full`. Default 1,000.
     pub spacing_ms: u64,
-    /// An object to which nothing has been added for so long, in milliseconds, is at rest. Default 5,000.
+    /// An object to which nothing has been added for so long, in milliseconds, is at rest. Default 10,000.
     pub quiet_ms: u64,
     /// The most bytes in one blob, 1 or more. Default 67,108,864 (64 MiB).
     pub blob_bytes: u64,
@@ -279,7 +279,7 @@ impl Default for Packing {
             run_appends: 2_048,
             rest_bytes: 64 << 10,
             spacing_ms: 1_000,
-            quiet_ms: 5_000,
+            quiet_ms: 10_000,
             blob_bytes: 64 << 20,
             pause_factor: 3,
             backlog_bytes: 256 << 20,

@@ -219,7 +219,11 @@ impl Drop for FaultyFile {
 
 impl DiskFile for FaultyFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.disk.0.0.lock().unwrap().reads.1 += 1;
+        // Background work reads other files, and when it likes.
+        let path = self.path.to_str().unwrap();
+        if path.ends_with(".seg") || path.contains("/blobs/") {
+            self.disk.0.0.lock().unwrap().reads.1 += 1;
+        }
         self.file.read_at(buffer, offset)
     }
     fn read_now(&self, buffer: &mut [u8], offset: u64) -> io::Result<bool> {

@@ -335,21 +335,20 @@ async fn nobody_sees_a_hole_while_everything_is_packed_deleted_and_reaped() {
                 })
             })
             .collect();
+        let last: Vec<u8> = (0..40).flat_map(|i| pattern(11, i)).collect();
         let readers: Vec<_> = (0..2)
             .map(|reader| {
-                let world = Arc::clone(&shared);
+                let (world, last) = (Arc::clone(&shared), last.clone());
                 tokio::spawn(async move {
                     for i in 0..rounds * 5 {
                         let at = format!("k{}", (i + reader) % 3);
                         let Ok(object) = world.objects.get(&logs(), &key(&at)).await else {
                             continue;
                         };
-                        if object.info.length == 440 {
-                            continue;
-                        }
                         let read = collect(object.read(0..object.info.length)).await.unwrap();
                         assert_eq!(read.len() as u64, object.info.length);
-                        assert!(read.iter().all(|byte| *byte == read[0]), "a mixed version");
+                        let of_one = read.iter().all(|byte| *byte == read[0]);
+                        assert!(of_one || last.starts_with(&read), "a mixed version");
                     }
                 })
             })

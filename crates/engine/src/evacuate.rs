@@ -19,6 +19,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use lsm_tree::Slice;
 use ossia_store::{Partition, PayloadRef, StoreError, Token, Transaction, Writes};
 use tokio::sync::{Semaphore, oneshot};
 
@@ -254,40 +255,67 @@ impl Evacuator {
         Ok(true)
     }
 
-    /// Moves what records of later segments name in this one, and removes the notes of them.
+    /// Moves what records of later segments name in this one, and then removes the notes of them.
+    ///
+    /// As long as any record names the segment, another one may take its payload over, under whatever key; that leaves a note, too.
+    /// So all notes stay until not one of them is about a record that names the segment in one state of the index: from then on
+    /// there is nothing left to take over.
     fn empty_references(&mut self, number: u64) -> Result<(), Stop> {
-        let (from, to) = value::references(number);
-        let (mut from, to) = (value::own_key(&from), value::own_key(&to));
+        while !self.move_referenced(number)? {}
+        let (mut from, to) = notes(number);
         loop {
             self.check()?;
-            let mut notes = Vec::new();
-            {
-                let snapshot = self.shared.snapshots.open();
-                for item in self.shared.index.range(&from, &to, snapshot.seq).take(MOVES_MAX) {
-                    notes.push(item?.0);
-                }
-            }
-            let Some(last) = notes.last() else { return Ok(()) };
+            let snapshot = self.shared.snapshots.open();
+            let found = self.notes(&from, &to, snapshot.seq, MOVES_MAX)?;
+            drop(snapshot);
+            let Some(last) = found.last() else { return Ok(()) };
+            from = [&last[..], &[0]].concat();
+            let own = found.iter().filter_map(|note| Some((note.get(1..)?.to_vec(), None)));
+            self.commit(0, &[], Extra { own: own.collect(), ..Extra::default() })?;
+        }
+    }
+
+    /// Looks at all records that there are notes of, and moves what they name; whether none of them named the segment in one state.
+    fn move_referenced(&mut self, number: u64) -> Result<bool, Stop> {
+        let (mut from, to) = notes(number);
+        let mut none = true;
+        let mut snapshot = self.shared.snapshots.open();
+        loop {
+            self.check()?;
+            let found = self.notes(&from, &to, snapshot.seq, BATCH_RECORDS)?;
+            let Some(last) = found.last() else { return Ok(none) };
             from = [&last[..], &[0]].concat();
             let mut batch = Vec::new();
-            for note in &notes {
+            for note in &found {
                 let Some((partition, key)) = value::referenced(note) else { continue };
-                if let Some(place) = self.place_of(partition, key)?
+                if let Some(place) = self.place_at(partition, key, snapshot.seq)?
                     && (place.home, place.number) == (Home::Segment, number)
                 {
                     batch.push(Candidate { partition, key: Bytes::copy_from_slice(key), place });
                 }
             }
+            none &= batch.is_empty();
             self.move_live(batch)?;
-            // Nothing that is left names the segment, and what names nothing of it cannot begin to.
-            let own = notes.iter().filter_map(|note| Some((note.get(1..)?.to_vec(), None)));
-            self.commit(0, &[], Extra { own: own.collect(), ..Extra::default() })?;
+            if !none {
+                // There will be another look: this one need not be at one state, which would keep much in memory.
+                snapshot = self.shared.snapshots.open();
+            }
         }
+    }
+
+    /// The keys of some notes from one on.
+    fn notes(&self, from: &[u8], to: &[u8], seq: u64, count: usize) -> Result<Vec<Slice>, Stop> {
+        let found = self.shared.index.range(from, to, seq).take(count);
+        found.map(|item| Ok(item?.0)).collect()
     }
 
     fn place_of(&self, partition: u64, key: &[u8]) -> Result<Option<Place>, Stop> {
         let snapshot = self.shared.snapshots.open();
-        let found = self.shared.index.get(&value::key(partition, key), snapshot.seq)?;
+        self.place_at(partition, key, snapshot.seq)
+    }
+
+    fn place_at(&self, partition: u64, key: &[u8], seq: u64) -> Result<Option<Place>, Stop> {
+        let found = self.shared.index.get(&value::key(partition, key), seq)?;
         let Some(found) = found else { return Ok(None) };
         value::place(&found)
             .ok_or_else(|| Stop::Later("a record of the index is not of its form".into()))
@@ -633,6 +661,12 @@ impl Evacuator {
         )?;
         Ok(live)
     }
+}
+
+/// Where the notes about a segment begin in the index, and the first key behind them.
+fn notes(segment: u64) -> (Vec<u8>, Vec<u8>) {
+    let (from, to) = value::references(segment);
+    (value::own_key(&from), value::own_key(&to))
 }
 
 fn later(error: io::Error) -> Stop {

@@ -455,3 +455,52 @@ fn shards_keep_what_they_were_given_and_a_store_keeps_its_number_of_them() {
     assert!(folder.path().join("shard-3/journal").is_dir());
     assert!(!folder.path().join("shard-4").exists());
 }
+
+#[test]
+fn a_payload_that_is_taken_over_again_and_again_while_its_segment_is_emptied_outlives_it() {
+    let folder = Folder::new();
+    runtime().block_on(async {
+        let options = EngineOptions { journal_bytes: 9 << 20, ..short_journal(&folder) };
+        let engine = LocalEngine::open(options).unwrap();
+        let bytes: Vec<u8> = (0..3_000).map(|at| (at * 7) as u8).collect();
+        put_payload(&engine, P, "z", "first", &bytes).await;
+        for _ in 0..3 {
+            put_payload(&engine, P, "between", "b", &[1; 12_000]).await;
+        }
+        // So many notes that emptying the segment takes a while after the first of them was looked at.
+        for number in 0..600 {
+            take_over(&engine, "z", &format!("m{number:03}")).await;
+        }
+        delete(&engine, P, "z").await;
+        let journal = || names(folder.path(), "journal", ".seg");
+        let first = "0000000000000001.seg";
+        let began = Instant::now();
+        let mut copies = 0;
+        while journal().contains(first) {
+            assert!(began.elapsed() < PATIENCE, "the segment stays");
+            // Before all the others in order, from the last of them.
+            take_over(&engine, "m599", &format!("a{copies:05}")).await;
+            copies += 1;
+            if copies % 16 == 0 {
+                put_payload(&engine, Partition(99), "filler", "f", &[0; 8_000]).await;
+            }
+        }
+        for number in 0..copies {
+            let told = read_payload(&engine, P, &format!("a{number:05}")).await;
+            assert_eq!(told, bytes, "copy {number} of {copies}");
+        }
+    });
+}
+
+async fn take_over(engine: &LocalEngine, from: &str, to: &str) {
+    let (from, to) = (key(from), key(to));
+    ossia_store::transact(engine, P, Vec::new(), move |view| {
+        view.get(&from)?;
+        let mut writes = Writes::none();
+        writes.put_with(to.clone(), "copy", Payload::Of(from.clone()));
+        Ok(ossia_store::Decision::<(), ()>::Commit(writes, ()))
+    })
+    .await
+    .unwrap()
+    .unwrap();
+}

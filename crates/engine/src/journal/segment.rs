@@ -248,6 +248,11 @@ impl Yard {
         self.disk.sync_folder(&self.folder)
     }
 
+    /// Whether a segment may have its name still.
+    fn stands(&self, number: u64) -> bool {
+        self.disk.exists(&path(&self.folder, number)).unwrap_or(true)
+    }
+
     /// A segment that recovery has looked at, its file held open from now on.
     pub(crate) fn keep_open(&self, segment: &Segment) -> io::Result<Segment> {
         let file = self.disk.open(&path(&self.folder, segment.number), Access::Write)?;
@@ -410,7 +415,10 @@ impl Spares {
                             Ok(()) => drop(state.given_up.pop_front()),
                             Err(error) => {
                                 tracing::warn!(%error, segment = surplus, "could not remove a segment");
-                                state = self.wait(state);
+                                // Whatever was told meanwhile was told to nobody.
+                                if !state.stopped && state.wanted.is_none() {
+                                    state = self.wait(state);
+                                }
                             }
                         }
                         state
@@ -419,14 +427,18 @@ impl Spares {
                 };
                 continue;
             };
-            let old = state.given_up.pop_front();
+            let old = state.given_up.front().copied();
             drop(state);
             let made = match old {
                 Some(old) => self.yard.recycle(old, number, self.bytes),
                 None => self.yard.prepare(number, self.bytes),
             };
+            let gone = old.is_some_and(|old| made.is_ok() || !self.yard.stands(old));
             state = self.lock();
             state.wanted = None;
+            if gone {
+                state.given_up.pop_front();
+            }
             match made {
                 Ok(segment) => state.ready.push_back(segment),
                 Err(error) if is_full(&error) => {
@@ -454,6 +466,32 @@ mod tests {
         {
             assert_eq!(number_of(odd), None, "{odd}");
         }
+    }
+
+    #[test]
+    fn a_segment_that_could_not_be_used_again_is_the_next_to_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Arc::new(crate::disk::RealDisk);
+        let yard = Yard { disk, folder: folder.path().into(), store: [1; 16] };
+        for number in 1..=3 {
+            yard.prepare(number, 16 << 10).unwrap();
+        }
+        let spares = Spares::new(yard, 16 << 10, 8, VecDeque::new());
+        std::thread::scope(|scope| {
+            scope.spawn(|| spares.run());
+            spares.give_up(1);
+            spares.give_up(2);
+            // No file can take the place of a folder.
+            let in_the_way = folder.path().join("0000000000000004.new");
+            std::fs::create_dir(&in_the_way).unwrap();
+            assert!(matches!(spares.take(4), Err(NoSpare::Failed(_))));
+            std::fs::remove_dir(&in_the_way).unwrap();
+            spares.take(4).unwrap();
+            spares.stop();
+        });
+        let stands = |number: u64| path(folder.path(), number).exists();
+        // Without the second a start would miss it, and refuse.
+        assert_eq!([1, 2, 3, 4].map(stands), [false, true, true, true]);
     }
 
     #[test]

@@ -404,7 +404,11 @@ pub(crate) fn contents(yard: &Yard, number: u64) -> Result<Option<Contents>, Ope
     let mut segments = Vec::with_capacity(2);
     for number in [number, number.saturating_add(1)] {
         let path = segment::path(&yard.folder, number);
-        segments.push(open(yard, &opener, &path, number)?);
+        match open(yard, &opener, &path, number) {
+            Ok(segment) => segments.push(segment),
+            Err(OpenError::Damaged { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        }
     }
     let mut walker = Walker { yard, segments: &segments, window: Window::default() };
     let (Some(first), Some(next)) = (walker.first_frame(0)?, walker.first_frame(1)?) else {

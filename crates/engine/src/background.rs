@@ -53,15 +53,9 @@ fn flush_sealed(shared: &Shared) -> Option<()> {
     attempt(shared, "a flush", || shared.index.flush(shared.snapshots.watermark()))?;
     let told = before.told_after(sealed);
     shared.snapshots.change_view(|view| view.flushed(sealed, told));
-    let bound = shared.span.flushed(sealed.iter().map(|memtable| memtable.id()));
+    shared.span.flushed(sealed.iter().map(|memtable| memtable.id()));
     drop(before);
-    // An older manifest may be put back in need, and a start from that needs the segments before.
-    if let Some(bound) = bound
-        && shared.index.renew_copies()
-    {
-        shared.span.pass(bound);
-        shared.chores.ask(|asked| asked.evacuate = true);
-    }
+    shared.renew_copies();
     shared.index.count_tables(&shared.counters);
     shared.measure_pressure();
     // The versions before this flush hold its memtables until the commit thread has published past it.
@@ -81,7 +75,7 @@ pub(crate) fn compactor(shared: &Shared) {
                 Some(false) => break,
                 None => return,
             }
-            shared.index.renew_copies();
+            shared.renew_copies();
             shared.index.count_tables(&shared.counters);
             shared.measure_pressure();
         }

@@ -157,6 +157,9 @@ impl Evacuator {
     }
 
     fn round(&mut self) -> Result<(), Stop> {
+        if self.shared.span.lacks_copies() && !self.shared.renew_copies() {
+            return Err(Stop::Later("the index's manifest cannot be copied".into()));
+        }
         self.give_up();
         while self.shared.span.evacuation_due() {
             self.check()?;

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, Mutex, atomic::AtomicU64},
 };
 
 use lsm_tree::Memtable;
@@ -168,6 +168,7 @@ impl ReadShard {
             condition: Arc::clone(condition),
             tokens,
             pressure,
+            measuring: Mutex::default(),
             chores: Chores::default(),
             span: Arc::new(span),
             values_let_go: AtomicU64::new(0),

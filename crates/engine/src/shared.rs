@@ -40,6 +40,7 @@ pub(crate) struct Shared {
     pub(crate) condition: Arc<Condition>,
     pub(crate) tokens: Tokens,
     pub(crate) pressure: watch::Sender<Pressure>,
+    pub(crate) measuring: Mutex<()>,
     pub(crate) chores: Chores,
     pub(crate) span: Arc<Span>,
     /// Bytes of payloads in the value log that lost their record since its files were last looked at; too few rather than too many.
@@ -56,8 +57,22 @@ impl Shared {
         self.queue.nudge();
     }
 
+    /// Renews the copies of the index's manifest, and so passes segments; whether that was done. Where it was not, the thread that
+    /// empties segments tries again.
+    pub(crate) fn renew_copies(&self) -> bool {
+        // An older manifest may be put back in need, and a start from that needs the segments before.
+        let bound = self.span.in_tables();
+        let copied = self.index.renew_copies();
+        if copied && self.span.pass(bound) || self.span.lacks_copies() {
+            self.chores.ask(|asked| asked.evacuate = true);
+        }
+        copied
+    }
+
     /// Tells admission how far background work is behind.
     pub(crate) fn measure_pressure(&self) {
+        // What was measured first must not be told last: it could stay.
+        let _one_at_a_time = self.measuring.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Pressure {
             sealed: self.snapshots.view().sealed.len(),
             runs: self.index.runs(),

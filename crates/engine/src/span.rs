@@ -24,6 +24,8 @@ pub(crate) struct Span {
     emptied: AtomicU64,
     given_up: AtomicU64,
     /// Segments below this are not needed by a start from the tables as they are.
+    in_tables: AtomicU64,
+    /// Nor by one from the copies of their manifest.
     passed: AtomicU64,
     /// Sealed memtables with the bound that holds once they are flushed.
     sealed: Mutex<Vec<(u64, u64)>>,
@@ -39,6 +41,7 @@ impl Span {
             active: AtomicU64::new(active),
             emptied: AtomicU64::new(oldest),
             given_up: AtomicU64::new(first),
+            in_tables: AtomicU64::new(0),
             passed: AtomicU64::new(0),
             sealed: Mutex::default(),
             rotation_wanted: AtomicBool::new(false),
@@ -76,24 +79,32 @@ impl Span {
         self.lock().push((memtable, bound));
     }
 
-    /// Of these memtables the checkpoints are in tables now; returns the bound that may be passed once the copies are made.
-    pub(crate) fn flushed(&self, memtables: impl Iterator<Item = u64>) -> Option<u64> {
+    /// Of these memtables the checkpoints are in tables now.
+    pub(crate) fn flushed(&self, memtables: impl Iterator<Item = u64>) {
         let mut sealed = self.lock();
-        let mut bound = None;
         for memtable in memtables {
-            sealed.retain(|&(id, of)| {
+            sealed.retain(|&(id, bound)| {
                 if id == memtable {
-                    bound = bound.max(Some(of));
+                    self.in_tables.fetch_max(bound, Ordering::AcqRel);
                 }
                 id != memtable
             });
         }
-        bound
     }
 
-    /// No start needs anything below `bound` any more.
-    pub(crate) fn pass(&self, bound: u64) {
-        self.passed.fetch_max(bound, Ordering::AcqRel);
+    /// The bound that may be passed once the copies are made, which have to be begun after this was asked.
+    pub(crate) fn in_tables(&self) -> u64 {
+        self.in_tables.load(Ordering::Acquire)
+    }
+
+    /// Whether only the copies are in the way of giving up more.
+    pub(crate) fn lacks_copies(&self) -> bool {
+        self.in_tables() > self.passed.load(Ordering::Acquire)
+    }
+
+    /// No start needs anything below `bound` any more; whether that is news.
+    pub(crate) fn pass(&self, bound: u64) -> bool {
+        self.passed.fetch_max(bound, Ordering::AcqRel) < bound
     }
 
     /// Gives up the next segment that may be; its file is the caller's from then on.
@@ -158,12 +169,15 @@ mod tests {
         assert_eq!(span.give_up(), None, "no checkpoint says so");
         span.seal(7, 3);
         span.seal(8, 4);
-        assert_eq!(span.flushed([7].into_iter()), Some(3));
-        span.pass(3);
+        span.flushed([7].into_iter());
+        assert!(span.in_tables() == 3 && span.lacks_copies());
+        assert_eq!(span.give_up(), None, "its manifest has no copy");
+        assert!(span.pass(3) && !span.pass(3) && !span.lacks_copies());
         assert!(!span.is_given_up(1));
         assert_eq!([span.give_up(), span.give_up(), span.give_up()], [Some(1), Some(2), None]);
         assert!(span.is_given_up(2) && !span.is_given_up(3));
-        assert_eq!(span.flushed([9, 8].into_iter()), Some(4));
+        span.flushed([9, 8].into_iter());
+        assert_eq!(span.in_tables(), 4);
     }
 
     #[test]

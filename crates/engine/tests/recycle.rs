@@ -504,3 +504,32 @@ async fn take_over(engine: &LocalEngine, from: &str, to: &str) {
     .unwrap()
     .unwrap();
 }
+
+#[test]
+fn a_full_journal_becomes_empty_once_the_index_can_be_copied_again() {
+    let folder = Folder::new();
+    runtime().block_on(async {
+        let options = EngineOptions { admission_wait_ms: 300, ..short_journal(&folder) };
+        let engine = LocalEngine::open(options).unwrap();
+        let copies = folder.path().join("shard-0/copies");
+        let away = folder.path().join("shard-0/away");
+        fs::rename(&copies, &away).unwrap();
+        let put = async || {
+            let mut writes = Writes::none();
+            let payload = Payload::New(vec![Bytes::from_static(&[5; 5_000])]);
+            writes.put_with(key("k"), "v", payload);
+            common::change(&engine, P, writes).await
+        };
+        let (began, mut refused) = (Instant::now(), 0);
+        while refused < 5 {
+            assert!(began.elapsed() < PATIENCE, "segments are used again without a copy");
+            refused = if put().await.is_err() { refused + 1 } else { 0 };
+        }
+        fs::rename(&away, &copies).unwrap();
+        let began = Instant::now();
+        while put().await.is_err() {
+            assert!(began.elapsed() < PATIENCE / 2, "nobody tries again");
+        }
+        assert_eq!(read_payload(&engine, P, "k").await, [5; 5_000]);
+    });
+}

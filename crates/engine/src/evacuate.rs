@@ -216,7 +216,7 @@ impl Evacuator {
         if !told {
             tracing::error!(segment = %path.display(), "frames cannot be read; looking through the index instead");
             let in_it = |place: &Place| place.home == Home::Segment && place.number == number;
-            self.pass(in_it, |_| {})?;
+            self.move_all(in_it)?;
         }
         self.empty_references(number)
     }
@@ -563,39 +563,33 @@ impl Evacuator {
         }
     }
 
-    /// Looks at every payload that the index names: moves those that stand where `leaves` says, and tells of the others.
+    /// Moves every payload that the index names where `leaves` says.
     ///
-    /// One state of the index is looked at throughout: so what no record named there, none will ever name.
-    fn pass(
-        &mut self,
-        leaves: impl Fn(&Place) -> bool,
-        mut stays: impl FnMut(&Place),
-    ) -> Result<(), Stop> {
-        let shared = Arc::clone(&self.shared);
-        let snapshot = shared.snapshots.open();
-        let (from, to) = value::users();
-        let mut batch = Vec::new();
-        for (count, item) in shared.index.range(&from, &to, snapshot.seq).enumerate() {
-            if count % PASS_RECORDS == 0 && !self.shared.chores.pause(Duration::from_millis(1)) {
+    /// Page by page, each on a state of its own: a state that is looked at keeps all memtables since in memory. So a record may take
+    /// a payload over under a key that has been passed already: the caller looks again.
+    fn move_all(&mut self, leaves: impl Fn(&Place) -> bool) -> Result<(), Stop> {
+        let (mut from, to) = value::users();
+        loop {
+            let (mut batch, mut last) = (Vec::new(), None);
+            {
+                let snapshot = self.shared.snapshots.open();
+                for item in self.shared.index.range(&from, &to, snapshot.seq).take(PASS_RECORDS) {
+                    let (key, found) = item?;
+                    let (partition, own, place) = named(&key, &found)?;
+                    if let Some(place) = place.filter(|place| leaves(place)) {
+                        let key = Bytes::copy_from_slice(own);
+                        batch.push(Candidate { partition, key, place });
+                    }
+                    last = Some(key);
+                }
+            }
+            let Some(last) = last else { return Ok(()) };
+            from = [&last[..], &[0]].concat();
+            self.move_live(batch)?;
+            if !self.shared.chores.pause(Duration::from_millis(1)) {
                 return Err(Stop::Ended);
             }
-            let (key, found) = item?;
-            let split = value::split(&key).zip(value::place(&found));
-            let Some(((partition, key), place)) = split else {
-                return Err(Stop::Later("a record of the index is not of its form".into()));
-            };
-            match place {
-                Some(place) if leaves(&place) => {
-                    batch.push(Candidate { partition, key: Bytes::copy_from_slice(key), place });
-                    if batch.len() >= BATCH_RECORDS {
-                        self.move_live(std::mem::take(&mut batch))?;
-                    }
-                }
-                Some(place) => stays(&place),
-                None => {}
-            }
         }
-        self.move_live(batch)
     }
 
     fn look_due(&self) -> bool {
@@ -634,10 +628,7 @@ impl Evacuator {
         }
         let to_move = leaves.iter().any(|number| of(number) > 0);
         let left = if to_move {
-            self.pass(
-                |place| place.home == Home::Values && leaves.contains(&place.number),
-                |_| {},
-            )?;
+            self.move_all(|place| place.home == Home::Values && leaves.contains(&place.number))?;
             self.live_bytes()?
         } else {
             live
@@ -652,18 +643,33 @@ impl Evacuator {
     }
 
     /// Bytes that the index names in each file of the value log.
-    fn live_bytes(&mut self) -> Result<BTreeMap<u64, u64>, Stop> {
+    ///
+    /// One state of the index is looked at throughout: so what no record named there, none will ever name.
+    fn live_bytes(&self) -> Result<BTreeMap<u64, u64>, Stop> {
         let mut live = BTreeMap::new();
-        self.pass(
-            |_| false,
-            |place| {
-                if place.home == Home::Values {
-                    *live.entry(place.number).or_default() += u64::from(place.length);
-                }
-            },
-        )?;
+        let snapshot = self.shared.snapshots.open();
+        let (from, to) = value::users();
+        for (count, item) in self.shared.index.range(&from, &to, snapshot.seq).enumerate() {
+            if count % PASS_RECORDS == 0 && !self.shared.chores.pause(Duration::from_millis(1)) {
+                return Err(Stop::Ended);
+            }
+            let (key, found) = item?;
+            if let (.., Some(place)) = named(&key, &found)?
+                && place.home == Home::Values
+            {
+                *live.entry(place.number).or_default() += u64::from(place.length);
+            }
+        }
         Ok(live)
     }
+}
+
+/// The partition and the key of a record of the index, and where its payload stands.
+fn named<'a>(key: &'a [u8], found: &[u8]) -> Result<(u64, &'a [u8], Option<Place>), Stop> {
+    let told = value::split(key).zip(value::place(found));
+    let ((partition, key), place) =
+        told.ok_or_else(|| Stop::Later("a record of the index is not of its form".into()))?;
+    Ok((partition, key, place))
 }
 
 /// Where the notes about a segment begin in the index, and the first key behind them.

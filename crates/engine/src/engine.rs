@@ -194,7 +194,10 @@ impl Shard {
         let OpenedShard { shared, folder, yard, values, journal, active, last, .. } = opened;
         let since = opened.since_checkpoint_bytes;
         let committer = Committer::new(Arc::clone(&shared), journal, active, last, since);
-        let evacuator = Evacuator::new(Arc::clone(&shared), yard, values);
+        let (disk, span) = (Arc::clone(&shared.disk), Arc::clone(&shared.span));
+        let payloads = Payloads::new(disk, &folder, span, Arc::clone(&common.buffers));
+        let payloads = Arc::new(payloads);
+        let evacuator = Evacuator::new(Arc::clone(&shared), yard, values, Arc::clone(&payloads));
         let start = |what: &str, run: Box<dyn FnOnce(&Shared) + Send>| {
             start(&shared, &format!("ossia-{what}-{number}"), run)
         };
@@ -213,15 +216,13 @@ impl Shard {
         // The run before may have been stopped while compaction was behind: admission could then wait for it without end. And
         // segments that it had given up may still stand.
         shared.chores.ask(|asked| (asked.compact, asked.evacuate) = (true, true));
-        let (disk, span) = (Arc::clone(&shared.disk), Arc::clone(&shared.span));
-        let payloads = Payloads::new(disk, &folder, span, Arc::clone(&common.buffers));
         let front = Front {
             permits: Arc::clone(&common.permits),
             reads: Arc::clone(&common.reads),
             flights: Arc::clone(&common.flights),
             shared,
         };
-        Ok((Self { front, payloads: Arc::new(payloads) }, Threads { commit, background }))
+        Ok((Self { front, payloads }, Threads { commit, background }))
     }
 }
 

@@ -32,6 +32,7 @@ use crate::{
         recover::{self, Contents},
         segment::{self, Yard},
     },
+    payloads::Payloads,
     queue::{Brought, Entry, Extra, Reply},
     shared::Shared,
     submit::Bringing,
@@ -94,6 +95,8 @@ pub(crate) struct Evacuator {
     shared: Arc<Shared>,
     yard: Yard,
     values: ValueLog,
+    /// Where readers hold files open.
+    payloads: Arc<Payloads>,
     permits: Arc<Semaphore>,
     /// What was empty when a rotation was last asked for.
     asked_at: u64,
@@ -105,7 +108,12 @@ pub(crate) struct Evacuator {
 }
 
 impl Evacuator {
-    pub(crate) fn new(shared: Arc<Shared>, yard: Yard, values: ValueLog) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        yard: Yard,
+        values: ValueLog,
+        payloads: Arc<Payloads>,
+    ) -> Self {
         let looked_at = shared.span.active();
         // Only this thread takes them, one at a time; the commit thread gives one back a moment after it has answered.
         let permits = Arc::new(Semaphore::new(PERMITS));
@@ -113,6 +121,7 @@ impl Evacuator {
             shared,
             yard,
             values,
+            payloads,
             permits,
             asked_at: 0,
             looked_at,
@@ -638,6 +647,7 @@ impl Evacuator {
             let unnamed = (value::values_file(number), None);
             self.commit(0, &[], Extra { own: vec![unnamed], ..Extra::default() })?;
             self.values.remove(number).map_err(later)?;
+            self.payloads.forget(Home::Values, number);
         }
         Ok(())
     }

@@ -125,6 +125,12 @@ impl Payloads {
         place.home == Home::Segment && self.span.is_given_up(place.number)
     }
 
+    /// Closes a file that has been removed: held open it would still take its room.
+    pub(crate) fn forget(&self, home: Home, number: u64) {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        files.open.remove(&(home, number));
+    }
+
     /// The name of a file.
     pub(crate) fn path(&self, home: Home, number: u64) -> PathBuf {
         match home {

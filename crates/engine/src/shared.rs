@@ -20,7 +20,7 @@ use crate::{
     journal::segment::Spares,
     queue::Queue,
     span::Span,
-    tree::{Index, snapshots::Snapshots},
+    tree::{Index, TreeFailed, snapshots::Snapshots},
 };
 
 /// How long a look at the medium's free room is good for.
@@ -62,6 +62,18 @@ impl Shared {
     pub(crate) fn renew_copies(&self) -> bool {
         // An older manifest may be put back in need, and a start from that needs the segments before.
         let bound = self.span.in_tables();
+        match self.index.verify_new_tables() {
+            Ok(()) => {}
+            Err(TreeFailed::Damaged(what)) => {
+                // The journal still has all of it: a start that finds the damage can be told what to do.
+                self.poison(format!("a new table of the index is damaged: {what}"));
+                return false;
+            }
+            Err(TreeFailed::Io(what)) => {
+                tracing::warn!(what, "a new table of the index could not be verified");
+                return false;
+            }
+        }
         let copied = self.index.renew_copies();
         if copied && self.span.pass(bound) || self.span.lacks_copies() {
             self.chores.ask(|asked| asked.evacuate = true);

@@ -265,7 +265,8 @@ fn a_missing_or_damaged_segment_header_stops_the_start() {
     for (index, segment) in segments.iter().enumerate() {
         let name = segment.strip_prefix(folder.path()).unwrap();
         let copy = Folder::copy_of(folder.path());
-        overwrite(&copy.path().join(name), 40, &[0x77]);
+        let salt = fs::read(segment).unwrap()[40];
+        overwrite(&copy.path().join(name), 40, &[salt ^ 1]);
         assert_eq!(damaged(&copy).0, copy.path().join(name));
         if index + 1 < segments.len() {
             let copy = Folder::copy_of(folder.path());

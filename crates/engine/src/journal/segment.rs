@@ -208,8 +208,8 @@ impl Yard {
     fn recycle(&self, given_up: u64, number: u64, bytes: u64) -> io::Result<Segment> {
         let scratch = self.folder.join(format!("{number:016x}.new"));
         self.disk.rename(&path(&self.folder, given_up), &scratch)?;
-        // A file under the old name with a new header would be damage.
-        self.disk.sync_folder(&self.folder)?;
+        // A file under the old name with a new header would be damage. That the medium is full is no excuse from here on.
+        self.disk.sync_folder(&self.folder).map_err(|error| io::Error::other(error.to_string()))?;
         let made = self.refill(&scratch, number, bytes);
         if made.is_err() {
             let _ = self.disk.remove(&scratch);
@@ -321,6 +321,8 @@ struct State {
     given_up: VecDeque<u64>,
     wanted: Option<u64>,
     failed: Option<NoSpare>,
+    /// A name was taken away, and whether that lasts is not known: another one taken away after it could leave a gap.
+    broken: Option<String>,
     /// When the medium was last found full, and what it said.
     full: Option<(Instant, String)>,
     stopped: bool,
@@ -367,6 +369,9 @@ impl Spares {
             if let Some(at) = state.ready.iter().position(|segment| segment.number == number) {
                 return state.ready.remove(at).ok_or(NoSpare::Stopped);
             }
+            if let Some(what) = &state.broken {
+                return Err(NoSpare::Failed(what.clone()));
+            }
             if let Some(why) = state.failed.take() {
                 return Err(why);
             }
@@ -404,7 +409,7 @@ impl Spares {
         }
         let _end = End(self);
         let mut state = self.lock();
-        while !state.stopped {
+        while !state.stopped && state.broken.is_none() {
             let Some(number) = state.wanted else {
                 state = match state.given_up.front().copied() {
                     Some(surplus) if state.given_up.len() > self.keep_max => {
@@ -438,6 +443,9 @@ impl Spares {
             state.wanted = None;
             if gone {
                 state.given_up.pop_front();
+                state.broken = made.as_ref().err().filter(|error| !is_full(error)).map(|error| {
+                    format!("making a segment of one that was given up failed: {error}")
+                });
             }
             match made {
                 Ok(segment) => state.ready.push_back(segment),

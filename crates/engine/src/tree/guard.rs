@@ -20,11 +20,13 @@ use std::{
 use crate::{
     OpenError,
     codec::Reader,
-    disk::{Disk, read_whole, write_whole},
+    disk::{Access, Disk, read_whole, write_whole},
 };
 
 /// lsm-tree's name for the file that says which version holds.
 pub(crate) const CURRENT: &str = "current";
+/// Tables are read in pieces of this size.
+const READ_BYTES: usize = 256 << 10;
 /// Manifests are some tens of bytes for each table.
 const MANIFEST_BYTES_MAX: u64 = 256 << 20;
 
@@ -49,6 +51,22 @@ fn checksum(bytes: &[u8]) -> u128 {
     let mut writer = lsm_tree::checksum::ChecksummedWriter::new(io::sink());
     writer.write_all(bytes).expect("a sink takes everything");
     writer.checksum().into_u128()
+}
+
+/// The checksum of a whole file, as lsm-tree computes it.
+pub(crate) fn file_checksum(disk: &dyn Disk, path: &Path) -> io::Result<u128> {
+    let file = disk.open(path, Access::Read)?;
+    let mut writer = lsm_tree::checksum::ChecksummedWriter::new(io::sink());
+    let mut buffer = vec![0; READ_BYTES];
+    let mut offset = 0;
+    loop {
+        let read = file.read_at(&mut buffer, offset)?;
+        let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else {
+            return Ok(writer.checksum().into_u128());
+        };
+        writer.write_all(bytes)?;
+        offset += read as u64;
+    }
 }
 
 /// What was found wrong: the file, and why.

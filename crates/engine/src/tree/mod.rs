@@ -16,6 +16,7 @@ mod told;
 pub(crate) mod value;
 
 use std::{
+    collections::HashSet,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
@@ -61,6 +62,8 @@ pub(crate) struct Index {
     folder: PathBuf,
     copies: PathBuf,
     copying: Mutex<()>,
+    /// Tables that need not be verified any more.
+    verified: Mutex<HashSet<u64>>,
     tables: Tables,
     strategy: Arc<Leveled>,
 }
@@ -176,7 +179,9 @@ impl Index {
         let (disk, strategy) = (Arc::clone(disk), Arc::new(Leveled::default()));
         let copying = Mutex::new(());
         let tables = Tables::default();
-        let index = Self { tree, seq, disk, folder, copies, copying, tables, strategy };
+        let verified = tree.current_version().iter_tables().map(|table| table.id()).collect();
+        let verified = Mutex::new(verified);
+        let index = Self { tree, seq, disk, folder, copies, copying, verified, tables, strategy };
         // What stands is known from now on.
         index.count_tables(&Counters::default());
         Ok((index, standing))
@@ -269,6 +274,23 @@ impl Index {
             // A manifest that could not be removed stays in the way of nothing.
             tracing::warn!(%error, "could not remove an old manifest");
         }
+    }
+
+    /// Reads tables that are new through, and compares them with the checksum that their writer has computed: what they cover is
+    /// about to be given up elsewhere. Those that stood at the open are not new.
+    pub(crate) fn verify_new_tables(&self) -> Result<(), TreeFailed> {
+        let version = self.tree.current_version();
+        let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        for table in version.iter_tables().filter(|table| !verified.contains(&table.id())) {
+            let told = guard::file_checksum(self.disk.as_ref(), &table.path)
+                .map_err(|error| TreeFailed::Io(format!("{}: {error}", table.path.display())))?;
+            if told != table.checksum().into_u128() {
+                let path = table.path.display();
+                return Err(TreeFailed::Damaged(format!("{path} is not what was written")));
+            }
+        }
+        *verified = version.iter_tables().map(|table| table.id()).collect();
+        Ok(())
     }
 
     /// Renews the copies of `current` and the manifest; whether that was done.
@@ -478,6 +500,25 @@ mod tests {
         bench.snapshots.publish(bench.index.seq_bound());
         bench.index.trim(bench.snapshots.watermark());
         assert_eq!(bench.index.history().0, 0);
+    }
+
+    #[test]
+    fn a_new_table_that_is_not_what_was_written_is_found_out() {
+        let mut bench = bench();
+        bench.put("a", "1");
+        bench.flush();
+        bench.index.verify_new_tables().unwrap();
+        bench.put("b", "2");
+        bench.flush();
+        let version = bench.index.tree.current_version();
+        let newest = version.iter_tables().max_by_key(|table| table.id()).unwrap();
+        let path = newest.path.to_path_buf();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        let told = bench.index.verify_new_tables();
+        assert!(matches!(told, Err(TreeFailed::Damaged(_))), "{told:?}");
     }
 
     #[test]

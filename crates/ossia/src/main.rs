@@ -2,6 +2,7 @@
 //!
 //! It owns the wiring and the process: arguments of `serve`, logs, signals, exit codes. Nothing else names an engine.
 
+mod allocator;
 mod figures;
 mod files;
 mod serve;
@@ -40,6 +41,10 @@ enum Top {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if matches!(arguments.command, Top::Serve(_)) {
+        // Before there is any thread.
+        allocator::give_memory_back_at_once();
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

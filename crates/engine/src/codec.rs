@@ -44,3 +44,10 @@ impl<'a> Reader<'a> {
 pub(crate) fn round_up(value: u64, unit: u64) -> Option<u64> {
     value.checked_next_multiple_of(unit)
 }
+
+/// The number of a file whose name is 16 lower-case hex digits and this end.
+pub(crate) fn numbered(name: &str, end: &str) -> Option<u64> {
+    let digits = name.strip_suffix(end)?;
+    let lower = digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    (digits.len() == 16 && lower).then(|| u64::from_str_radix(digits, 16).ok()).flatten()
+}

@@ -20,7 +20,7 @@ use std::{
 
 use bytes::Bytes;
 use lsm_tree::Slice;
-use ossia_store::{Partition, PayloadRef, StoreError, Token, Transaction, Writes};
+use ossia_store::{Partition, PayloadRef, Rejection, StoreError, Token, Transaction, Writes};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::{
@@ -46,8 +46,6 @@ const BATCH_RECORDS: usize = 1_024;
 const CHUNK_BYTES: usize = 1 << 20;
 /// Payloads that one transaction moves.
 const MOVES_MAX: usize = 256;
-/// Bytes of records that one transaction moves payloads of; below the contract's limit by the largest single one.
-const MOVE_BYTES_MAX: usize = 512 << 10;
 /// More than are ever taken.
 const PERMITS: usize = 64;
 /// How often a transaction may come back.
@@ -80,6 +78,15 @@ impl From<TreeFailed> for Stop {
     fn from(failed: TreeFailed) -> Self {
         Self::Later(format!("the index cannot be read: {failed}"))
     }
+}
+
+/// What became of a transaction.
+enum Tried {
+    Done,
+    /// What was read for it is too old.
+    TooOld,
+    /// Its records are more than one transaction may write.
+    TooLarge,
 }
 
 /// A record that may name a payload in a file that is being emptied.
@@ -474,22 +481,6 @@ impl Evacuator {
         keys: &[(Bytes, PayloadRef)],
         extra: Extra,
     ) -> Result<(), Stop> {
-        // Large records are split among transactions; each of them is far below the limit.
-        let mut bytes = 0;
-        let half = keys.len() / 2;
-        if half > 0 {
-            let snapshot = self.shared.snapshots.open();
-            for (key, _) in keys {
-                let found = self.shared.index.get(&value::key(partition, key), snapshot.seq)?;
-                bytes += key.len() + found.map_or(0, |value| value.len());
-            }
-        }
-        if bytes > MOVE_BYTES_MAX {
-            let (first, second) = keys.split_at(half);
-            let moves = extra.moves.clone();
-            self.commit(partition, first, Extra { moves, own: Vec::new() })?;
-            return self.commit(partition, second, extra);
-        }
         let wanted = keys.to_vec();
         let body = move |view: &dyn ossia_store::View| {
             let mut writes = Writes::none();
@@ -511,15 +502,22 @@ impl Evacuator {
         };
         for _ in 0..ROUNDS_MAX {
             self.wait_for_index()?;
-            if self.try_commit(&transaction, &extra)? {
-                return Ok(());
+            match self.try_commit(&transaction, &extra)? {
+                Tried::Done => return Ok(()),
+                Tried::TooOld => {}
+                Tried::TooLarge if keys.len() > 1 => {
+                    let (first, second) = keys.split_at(keys.len() / 2);
+                    let moves = extra.moves.clone();
+                    self.commit(partition, first, Extra { moves, own: Vec::new() })?;
+                    return self.commit(partition, second, extra);
+                }
+                Tried::TooLarge => break,
             }
         }
-        Err(Stop::Later("the commit thread has sent a transaction back too often".into()))
+        Err(Stop::Later("the commit thread does not take a transaction of its own".into()))
     }
 
-    /// `false` when what was read is too old.
-    fn try_commit(&self, transaction: &Transaction, extra: &Extra) -> Result<bool, Stop> {
+    fn try_commit(&self, transaction: &Transaction, extra: &Extra) -> Result<Tried, Stop> {
         let snapshot = Arc::new(self.shared.snapshots.open());
         let mut brought = Brought::new();
         for key in &transaction.hints {
@@ -533,7 +531,12 @@ impl Evacuator {
             brought.insert(key.clone(), record);
         }
         let later = |what: String| Stop::Later(format!("a transaction of its own: {what}"));
-        let preview = run_body(transaction, &Bringing(&brought))
+        let ran = match run_body(transaction, &Bringing(&brought)) {
+            // Records that are large together are split among transactions.
+            Err(Rejection::Limit(_)) => return Ok(Tried::TooLarge),
+            told => told,
+        };
+        let preview = ran
             .map_err(|rejection| later(rejection.to_string()))?
             .map_err(|_| later("it reads what it has not named".into()))?;
         let permit = Arc::clone(&self.permits).try_acquire_owned();
@@ -545,11 +548,9 @@ impl Evacuator {
             return Err(Stop::Ended);
         }
         match told.blocking_recv() {
-            Ok(Reply::Done(Ok(()))) => Ok(true),
-            Ok(Reply::Again { .. }) => Ok(false),
-            Ok(Reply::Done(Err(StoreError::Rejected(ossia_store::Rejection::Full(what))))) => {
-                Err(later(what))
-            }
+            Ok(Reply::Done(Ok(()))) => Ok(Tried::Done),
+            Ok(Reply::Again { .. }) => Ok(Tried::TooOld),
+            Ok(Reply::Done(Err(StoreError::Rejected(Rejection::Full(what))))) => Err(later(what)),
             Ok(Reply::Done(Err(error))) => {
                 self.check()?;
                 Err(later(error.to_string()))

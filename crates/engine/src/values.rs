@@ -29,7 +29,7 @@ use std::{
 };
 
 use crate::{
-    codec::Reader,
+    codec::{Reader, numbered},
     disk::{Access, Disk, DiskFile},
     journal::{
         frame::BLOCK_BYTES,
@@ -48,9 +48,7 @@ pub(crate) fn path(folder: &Path, number: u64) -> PathBuf {
 
 /// The file that a name stands for.
 pub(crate) fn number_of(name: &str) -> Option<u64> {
-    let digits = name.strip_suffix(".val")?;
-    let lower = digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    (digits.len() == 16 && lower).then(|| u64::from_str_radix(digits, 16).ok()).flatten()
+    numbered(name, ".val")
 }
 
 fn encode_header(store: [u8; 16], number: u64) -> Vec<u8> {

@@ -547,3 +547,30 @@ fn a_full_journal_becomes_empty_once_the_index_can_be_copied_again() {
         assert_eq!(read_payload(&engine, P, "k").await, [5; 5_000]);
     });
 }
+
+#[test]
+fn payloads_of_records_that_are_too_large_for_one_transaction_are_moved_by_several() {
+    let folder = Folder::new();
+    runtime().block_on(async {
+        let options = EngineOptions {
+            segment_bytes: 2 << 20,
+            journal_bytes: 16 << 20,
+            ..short_journal(&folder)
+        };
+        let engine = LocalEngine::open(options).unwrap();
+        let value = "v".repeat(9_000);
+        for number in 0..200 {
+            put_payload(&engine, P, &format!("k{number}"), &value, &[number as u8; 100]).await;
+        }
+        let journal = || names(folder.path(), "journal", ".seg");
+        let began = Instant::now();
+        while journal().contains("0000000000000001.seg") {
+            assert!(began.elapsed() < PATIENCE, "the segment stays");
+            put_payload(&engine, Partition(99), "filler", "f", &[0; 100_000]).await;
+        }
+        for number in 0..200 {
+            let told = read_payload(&engine, P, &format!("k{number}")).await;
+            assert_eq!(told, [number as u8; 100]);
+        }
+    });
+}

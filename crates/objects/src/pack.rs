@@ -116,7 +116,9 @@ impl Core {
         let mut run: Vec<Piece> = Vec::new();
         let mut run_bytes = 0;
         loop {
-            let found = extents::at(&*self.store, partition, content, left.seen, PAGE).await?;
+            let Some(found) = self.extents_behind(partition, content, left.seen).await? else {
+                return Ok(Left { gone: true, ..left });
+            };
             if found.is_empty() {
                 break;
             }
@@ -156,6 +158,25 @@ impl Core {
             left.from = left.seen;
         }
         Ok(left)
+    }
+
+    /// A page of extents from a position on. `None` once the content has been let go.
+    async fn extents_behind(
+        &self,
+        partition: Partition,
+        content: ContentId,
+        position: u64,
+    ) -> Result<Option<Vec<(Bytes, Record)>>, Failure> {
+        let look = || extents::at(&*self.store, partition, content, position, PAGE);
+        match look().await {
+            // Nothing is pinned here, so the reaper may be in the middle of it: the tombstone stands for as long as it is. Without
+            // one there is nothing left, or the gap is real.
+            Err(Failure::Damaged(_)) => {
+                let tombstone = self.store.get(partition, keys::tombstone(content)).await?;
+                if tombstone.is_some() { Ok(None) } else { look().await.map(Some) }
+            }
+            told => told.map(Some),
+        }
     }
 
     fn is_full(&self, count: usize, bytes: u64, next: &Piece) -> bool {

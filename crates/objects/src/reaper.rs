@@ -285,7 +285,9 @@ impl Core {
         tombstone.blobs = doomed.iter().filter_map(|(_, blob)| *blob).collect();
         let value = (!doomed.is_empty()).then(|| tombstone.encode());
         let last = value.is_none();
-        run_plain(&*self.store, partition, vec![key.clone()], move |view| {
+        // Extents that a store has at hand tell it how much room their payloads give back.
+        let hints = doomed.iter().map(|(extent, _)| extent).chain([&key]).cloned().collect();
+        run_plain(&*self.store, partition, hints, move |view| {
             let mut writes = Writes::none();
             let stands = view.get(&key)?;
             if stands.is_none_or(|record| record.value != seen) {

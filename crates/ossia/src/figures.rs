@@ -79,7 +79,7 @@ pub(crate) fn of(metrics: &EngineMetrics) -> Vec<Figure> {
         ),
         counter(
             "ossia_engine_evacuated_bytes_total",
-            "payloads moved from the journal to the value log",
+            "payloads moved to the value log",
             evacuated_bytes,
         ),
         gauge("ossia_engine_value_bytes", "length of the value log's files", value_bytes),

@@ -11,8 +11,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Requests allocate on one thread and free on another, hundreds of thousands of times a second; the C library's allocator takes
-/// a fifth of an append for that.
+/// Requests allocate on one thread and free on another, hundreds of thousands of times a second, which the C library's allocator
+/// is not made for.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

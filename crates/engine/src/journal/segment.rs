@@ -34,7 +34,7 @@ use std::{
 
 use super::frame::{BLOCK_BYTES, Site};
 use crate::{
-    codec::Reader,
+    codec::{Reader, numbered},
     disk::{Access, Disk, DiskFile, is_full},
 };
 
@@ -130,9 +130,7 @@ pub(crate) fn path(folder: &Path, number: u64) -> PathBuf {
 
 /// The segment that a file name stands for.
 pub(crate) fn number_of(name: &str) -> Option<u64> {
-    let digits = name.strip_suffix(".seg")?;
-    let lower = digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    (digits.len() == 16 && lower).then(|| u64::from_str_radix(digits, 16).ok()).flatten()
+    numbered(name, ".seg")
 }
 
 fn encode_header(store: [u8; 16], number: u64, salt: u64) -> Vec<u8> {

@@ -227,6 +227,42 @@ async fn a_log_deleted_between_staging_and_naming_takes_the_blob_with_it() {
 }
 
 #[tokio::test]
+async fn a_log_half_reaped_under_the_packer_is_gone_not_damaged() {
+    for reaped_whole in [false, true] {
+        let mut world = manual(plain(1)).await;
+        append_all(&world, "log", &[7; 20]).await;
+        let (partition, content) = world.contents().await[0];
+        let tombstone = keys::tombstone(content);
+        let stall = Stall { key: tombstone, reached: Arc::default(), go_on: Arc::default() };
+        *world.store.stall.lock().unwrap() = Some(stall.clone());
+        let packing = {
+            let core = Arc::clone(&world.objects.core);
+            tokio::spawn(
+                async move { core.pack_content(partition, content, 0, Tier::Payloads).await },
+            )
+        };
+        // The packer has found no tombstone, and looks for extents only after this.
+        stall.reached.notified().await;
+        world.objects.delete(&logs(), &key("log")).await.unwrap();
+        if reaped_whole {
+            world.reap().await;
+        } else {
+            let first = keys::extent(content, 7);
+            let remove = transact(&*world.store, partition, vec![first.clone()], move |_| {
+                let mut writes = Writes::none();
+                writes.delete(first.clone());
+                Ok(Decision::<(), ()>::Commit(writes, ()))
+            });
+            remove.await.unwrap().unwrap();
+        }
+        stall.go_on.notify_one();
+        let left = packing.await.unwrap().unwrap();
+        assert_eq!((left.gone, left.extents), (!reaped_whole, 0));
+        world.assert_tidy().await;
+    }
+}
+
+#[tokio::test]
 async fn two_packers_at_once_do_no_harm() {
     for mode in modes() {
         let mut world = manual(mode).await;

@@ -1,5 +1,5 @@
-//! `tidy`: what no compiler looks at. Room edges, left-overs, long lines, machine paths, and that the files which
-//! ARCHITECTURE.md names exist. Every rule is a pure function of a file's name and text.
+//! `tidy`: what no compiler looks at. Room edges, left-overs, long lines, machine paths, that the files which
+//! ARCHITECTURE.md names exist, and the tests that docs/DURABILITY.md names. Every rule is a pure function of a file's name and text.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -42,12 +42,16 @@ const PLACES: [&str; 4] = [
     concat!("\"reso", "lved\": \"http"),
 ];
 
+/// The page on which each sentence names the test that shows it.
+const PROMISES: &str = "docs/DURABILITY.md";
+
 /// Checks the whole tree and prints what is wrong.
 pub(crate) fn run() -> Outcome<bool> {
     let files = tree::files()?;
     let names: BTreeSet<String> =
         files.iter().map(|file| file.to_string_lossy().into_owned()).collect();
     let mut wrong = Vec::new();
+    let mut functions = BTreeSet::new();
     for name in &names {
         wrong.extend(stray(name));
         let bytes =
@@ -58,6 +62,9 @@ pub(crate) fn run() -> Outcome<bool> {
         // What is not text has no lines.
         if let Ok(text) = String::from_utf8(bytes) {
             wrong.extend(lines(name, &text));
+            if name.ends_with(".rs") {
+                functions.extend(functions_of(&text).map(str::to_owned));
+            }
             if let Some(room) = room_of_manifest(name) {
                 wrong.extend(edges(room, &text));
             }
@@ -66,6 +73,10 @@ pub(crate) fn run() -> Outcome<bool> {
     match fs::read_to_string(tree::root().join("ARCHITECTURE.md")) {
         Ok(text) => wrong.extend(named_files(&text, &names)),
         Err(error) => wrong.push(format!("ARCHITECTURE.md: {error}")),
+    }
+    match fs::read_to_string(tree::root().join(PROMISES)) {
+        Ok(text) => wrong.extend(named_tests(&text, &functions)),
+        Err(error) => wrong.push(format!("{PROMISES}: {error}")),
     }
     for line in &wrong {
         println!("tidy: {line}");
@@ -172,6 +183,31 @@ fn named_files(text: &str, names: &BTreeSet<String>) -> Vec<String> {
         }
     }
     missing.into_iter().map(|name| format!("ARCHITECTURE.md: there is no {name}")).collect()
+}
+
+/// The names of a source file's functions.
+fn functions_of(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|line| {
+        let after = line
+            .trim_start()
+            .strip_prefix("fn ")
+            .or_else(|| line.split_once(" fn ").map(|(_, after)| after))?;
+        after.split(['(', '<']).next()
+    })
+}
+
+/// The tests that a text names in backticks and that do not exist.
+fn named_tests(text: &str, functions: &BTreeSet<String>) -> Vec<String> {
+    let quoted = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+    let missing: BTreeSet<&str> =
+        quoted.filter(|word| is_test_name(word) && !functions.contains(*word)).collect();
+    missing.into_iter().map(|name| format!("{PROMISES}: there is no test {name}")).collect()
+}
+
+/// Whether a quoted word is meant as a test: tests are sentences, so they have many words.
+fn is_test_name(word: &str) -> bool {
+    let plain = word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    plain && word.matches('_').count() >= 3
 }
 
 /// Whether a quoted word is meant as a file: a path without blanks or wildcards, with an ending that files here have.
@@ -282,5 +318,14 @@ mod tests {
                 "ARCHITECTURE.md: there is no ppend.rs",
             ]
         );
+    }
+
+    #[test]
+    fn the_tests_that_the_promises_name_must_exist() {
+        let source = "#[test]\nfn a_kill_after_any_group_loses_nothing() {\n    pub(super) async fn put_is_there_or_not<T>(\n";
+        let functions: BTreeSet<String> = functions_of(source).map(str::to_owned).collect();
+        let text = "`a_kill_after_any_group_loses_nothing`, `put_is_there_or_not`, `journal_bytes`, `a_test_that_is_gone`";
+        let missing = named_tests(text, &functions);
+        assert_eq!(missing, ["docs/DURABILITY.md: there is no test a_test_that_is_gone"]);
     }
 }

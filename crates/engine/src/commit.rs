@@ -21,6 +21,7 @@ use bytes::Bytes;
 use lsm_tree::Memtable;
 use ossia_store::{
     Change, KEYS_MAX, NotBrought, Payload, Record, Rejection, StoreError, Token, View, Writes,
+    mutants::{self, Mutant},
 };
 use tokio::sync::oneshot;
 
@@ -244,6 +245,9 @@ impl Committer {
             }
             return;
         }
+        if mutants::on(Mutant::ReplyBeforePublish) {
+            self.publish();
+        }
         let group = self.shared.index.next_seq();
         self.own.clear();
         let mut waiting = Vec::new();
@@ -276,9 +280,15 @@ impl Committer {
             }
             return;
         }
-        self.publish();
+        if !mutants::on(Mutant::ReplyBeforePublish) {
+            self.publish();
+        }
         for (reply, _permit) in waiting {
             answer(reply, Ok(()));
+        }
+        if mutants::on(Mutant::AckBeforeSync) {
+            let synced = self.journal.sync();
+            self.must(synced, "syncing the journal");
         }
         self.rotate_if_due();
     }
@@ -290,8 +300,11 @@ impl Committer {
             Ok(written) => written,
             Err(error) => return self.must(Err(error), "writing the journal"),
         };
-        let synced = self.journal.sync();
-        if !self.must(synced, "syncing the journal") {
+        let unsynced = mutants::on(Mutant::AckBeforeSync)
+            || (mutants::on(Mutant::DeleteUnsynced) && payloads == 0);
+        let synced = if unsynced { Ok(()) } else { self.journal.sync() };
+        let swallowed = mutants::on(Mutant::SwallowedSyncError) && synced.is_err();
+        if !swallowed && !self.must(synced, "syncing the journal") {
             return false;
         }
         self.shared.tokens.durable(group + 1);
@@ -363,7 +376,8 @@ impl Committer {
         let own = extra.map_or(&[][..], |extra| &extra.own);
         if writes.is_empty() && own.is_empty() {
             // What it saw is durable already, unless it stands in this group (I4).
-            return if saw_group { Taken::Waits } else { Taken::Answered(Ok(())) };
+            let waits = saw_group && !mutants::on(Mutant::RefusalBeforeSync);
+            return if waits { Taken::Waits } else { Taken::Answered(Ok(())) };
         }
         let changes = match self.find_payloads(entry, group, &writes) {
             Ok(changes) => changes,

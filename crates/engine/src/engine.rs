@@ -342,7 +342,7 @@ impl Index for LocalEngine {
         Box::pin(async move {
             self.readable()?;
             let front = &self.shard(partition).front;
-            let snapshot = front.shared.snapshots.open();
+            let snapshot = front.shared.snapshots.open_for_one();
             if let Some(record) = submit::known(&snapshot, &value::key(partition.0, &key))? {
                 return Ok(record);
             }

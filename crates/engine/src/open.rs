@@ -7,6 +7,7 @@ use std::{
 };
 
 use lsm_tree::Memtable;
+use ossia_store::mutants::{self, Mutant};
 use tokio::sync::watch;
 
 use crate::{
@@ -255,7 +256,9 @@ impl Replay<'_> {
         let number = walk.segments.get(frame.at).map_or(0, |segment| segment.number);
         let path = segment::path(&self.journal, number);
         let bytes = frame.head.frame_bytes();
-        if frame.head.kind == FrameKind::Group {
+        let in_tables = mutants::on(Mutant::CheckpointFromTree)
+            && self.index.highest_in_tables().is_some_and(|highest| frame.head.number <= highest);
+        if frame.head.kind == FrameKind::Group && !in_tables {
             let damaged = |what: &str| OpenError::Damaged {
                 file: path.clone(),
                 offset: frame.offset,

@@ -14,6 +14,8 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
+use ossia_store::mutants::{self, Mutant};
+
 /// Segments that admission keeps for deletes and for the work that empties others; without them a full journal would stay full.
 const RESERVED: u64 = 2;
 
@@ -110,7 +112,9 @@ impl Span {
     /// Gives up the next segment that may be; its file is the caller's from then on.
     pub(crate) fn give_up(&self) -> Option<u64> {
         let segment = self.given_up.load(Ordering::SeqCst);
-        let bound = self.passed.load(Ordering::Acquire).min(self.emptied()).min(self.active());
+        let early = mutants::on(Mutant::RecycledEarly);
+        let passed = if early { u64::MAX } else { self.passed.load(Ordering::Acquire) };
+        let bound = passed.min(self.emptied()).min(self.active());
         (segment < bound).then(|| {
             self.given_up.store(segment + 1, Ordering::SeqCst);
             segment

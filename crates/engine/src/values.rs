@@ -28,6 +28,8 @@ use std::{
     sync::Arc,
 };
 
+use ossia_store::mutants::{self, Mutant};
+
 use crate::{
     codec::{Reader, numbered},
     disk::{Access, Disk, DiskFile},
@@ -139,7 +141,8 @@ impl ValueLog {
         };
         let number = *number;
         let offset = self.files.get(&number).copied().unwrap_or(BLOCK_BYTES);
-        let written = file.write_at(bytes, offset).and_then(|()| file.sync());
+        let sync = || if mutants::on(Mutant::EvacuationUnsynced) { Ok(()) } else { file.sync() };
+        let written = file.write_at(bytes, offset).and_then(|()| sync());
         if let Err(error) = written {
             // What lies behind its end is unknown now: no more is written to it.
             self.open = None;

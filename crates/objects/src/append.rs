@@ -10,7 +10,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ossia_store::{BlobId, Partition, Payload, Writes};
+use ossia_store::{
+    BlobId, Partition, Payload, Writes,
+    mutants::{self, Mutant},
+};
 
 use crate::{
     AppendError, AppendInput, AppendOutput, Creation, SealError, SealInput, SealOutput,
@@ -128,9 +131,17 @@ impl Core {
         let hints = vec![wish.head_key.clone()];
         self.change(place, place.partition(key), hints, Gate::Open, move |view| {
             let head = read_head(view, &wish.head_key)?;
-            match check(head.as_ref(), &wish, addition.length) {
-                Ok(Fit::Creates(creation)) => Ok(create(&wish, &addition, creation)),
-                Ok(Fit::Extends(head, etag_s)) => extend(&wish, &addition, head, etag_s),
+            let moved;
+            let wish = if mutants::on(Mutant::PositionOnlyEarly) {
+                let position = head.as_ref().map_or(wish.position, |head| head.length);
+                moved = Wish { position, ..wish.clone() };
+                &moved
+            } else {
+                &wish
+            };
+            match check(head.as_ref(), wish, addition.length) {
+                Ok(Fit::Creates(creation)) => Ok(create(wish, &addition, creation)),
+                Ok(Fit::Extends(head, etag_s)) => extend(wish, &addition, head, etag_s),
                 Err(error) => refuse(error),
             }
         })

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use ossia_store::{Partition, View, Writes};
+use ossia_store::{
+    Partition, View, Writes,
+    mutants::{self, Mutant},
+};
 
 use crate::{
     BucketError, DeleteError, DeleteOutput,
@@ -62,6 +65,21 @@ impl Core {
         let hints: Vec<_> = named.iter().map(keys::head).collect();
         let head_keys = hints.clone();
         let now_ms = self.now_ms();
+        if mutants::on(Mutant::DeleteInTwoSteps) {
+            let head_keys = hints.clone();
+            let first = move |view: &dyn View| {
+                let mut writes = Writes::none();
+                for key in &head_keys {
+                    if let Some(head) = read_head(view, key)? {
+                        let_go(&mut writes, &head, now_ms);
+                    }
+                }
+                Ok((writes, ()))
+            };
+            let gate = Gate::OpenOrClosing;
+            self.change::<_, DeleteError, _>(place, partition, hints.clone(), gate, first).await?;
+            self.reaper.wake(partition);
+        }
         let body = move |view: &dyn View| {
             let mut writes = Writes::none();
             let mut deleted = Vec::with_capacity(head_keys.len());
@@ -71,7 +89,9 @@ impl Core {
                 deleted.push(DeleteOutput { existed: head.is_some(), ..DeleteOutput::default() });
                 if let Some(head) = head {
                     writes.delete(key.clone());
-                    any_let_go |= let_go(&mut writes, &head, now_ms);
+                    if !mutants::on(Mutant::DeleteInTwoSteps) {
+                        any_let_go |= let_go(&mut writes, &head, now_ms);
+                    }
                 }
             }
             Ok((writes, (deleted, any_let_go)))

@@ -19,7 +19,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use ossia_store::{BlobId, Item, Partition, Record, Scan, Writes, successor};
+use ossia_store::{
+    BlobId, Item, Partition, Record, Scan, Writes,
+    mutants::{self, Mutant},
+    successor,
+};
 use tokio::{sync::Notify, task::JoinHandle, time::Instant};
 
 use crate::{
@@ -220,7 +224,8 @@ impl Core {
             // Everyone who comes from here on finds heads that name none of these.
             let horizon = self.readers.horizon();
             let passed = self.readers.passed(horizon);
-            if tokio::time::timeout(TICKETS_PATIENCE, passed).await.is_err() {
+            let eager = mutants::on(Mutant::EagerReaper);
+            if !eager && tokio::time::timeout(TICKETS_PATIENCE, passed).await.is_err() {
                 self.reaper.wake(partition);
                 return Ok(true);
             }
@@ -230,7 +235,7 @@ impl Core {
                 // One that is damaged is told of below.
                 let readers_of = Tombstone::decode(&record.value).ok().and_then(|t| t.readers_of);
                 let readers_of = readers_of.unwrap_or(content);
-                if self.readers.is_pinned(readers_of, partition) {
+                if !eager && self.readers.is_pinned(readers_of, partition) {
                     held = true;
                     continue;
                 }

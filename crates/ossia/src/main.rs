@@ -35,6 +35,9 @@ enum Top {
     /// Exit codes: 0 stopped by a signal, 1 failed, 2 wrong arguments or settings, 3 the data folder is in use, 4 stored data is
     /// damaged.
     Serve(serve::ServeArgs),
+    /// List the faults that this build can be made to have, by name: what should see each, and what it is
+    #[cfg(feature = "mutants")]
+    Mutants,
     #[command(flatten)]
     Client(ossia_cli::Command),
 }
@@ -45,6 +48,10 @@ fn main() -> ExitCode {
         // Before there is any thread.
         allocator::give_memory_back_at_once();
     }
+    #[cfg(feature = "mutants")]
+    if let Some(mutant) = ossia_store::mutants::chosen() {
+        eprintln!("ossia: THIS PROCESS HAS A PLANTED FAULT: {}", mutant.name());
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -54,8 +61,18 @@ fn main() -> ExitCode {
     };
     match arguments.command {
         Top::Serve(arguments) => runtime.block_on(serve::run(arguments)),
+        #[cfg(feature = "mutants")]
+        Top::Mutants => list_mutants(),
         Top::Client(command) => runtime.block_on(ossia_cli::run(command)),
     }
+}
+
+#[cfg(feature = "mutants")]
+fn list_mutants() -> ExitCode {
+    for mutant in ossia_store::mutants::Mutant::ALL {
+        println!("{}\t{}\t{}", mutant.name(), mutant.seen_by(), mutant.what().trim());
+    }
+    ExitCode::SUCCESS
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ pub mod conformance;
 mod error;
 mod index;
 mod memory;
+pub mod mutants;
 mod transaction;
 
 use std::{future::Future, pin::Pin};

@@ -19,7 +19,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use ossia_store::{BlobError, BlobId, BlobReader, BlobWriter, FinishedBlob, Rejection, StagedBlob};
+use ossia_store::{
+    BlobError, BlobId, BlobReader, BlobWriter, FinishedBlob, Rejection, StagedBlob,
+    mutants::{self, Mutant},
+};
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -218,14 +221,16 @@ impl Folder {
         }
         if self.second_name(&from, &to)? {
             // Its one durable name must never be the one that goes: the new one is made sure of first.
-            disk.sync_folder(&fan).map_err(|error| failed(&fan, &error))?;
+            if !mutants::on(Mutant::BlobFolderUnsynced) {
+                disk.sync_folder(&fan).map_err(|error| failed(&fan, &error))?;
+            }
             match disk.remove(&from) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(failed(&from, &error));
                 }
                 _ => {}
             }
-        } else {
+        } else if !mutants::on(Mutant::BlobFolderUnsynced) {
             disk.sync_folder(&fan).map_err(|error| failed(&fan, &error))?;
         }
         // If this fails the blob may be back in staging after a crash; the sweep adopts it again.

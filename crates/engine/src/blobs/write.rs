@@ -6,7 +6,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use ossia_store::{BlobError, BlobId, BlobWriter, BoxFuture, FinishedBlob};
+use ossia_store::{
+    BlobError, BlobId, BlobWriter, BoxFuture, FinishedBlob,
+    mutants::{self, Mutant},
+};
 
 use super::{
     Folder, PART, failed,
@@ -117,7 +120,9 @@ fn part_path(folder: &Folder, id: BlobId) -> PathBuf {
 fn name(folder: &Folder, id: BlobId, path: &Path, file: &dyn DiskFile) -> Result<(), BlobError> {
     // What has been written may rely on a sync that failed, or the folder may be someone else's by now.
     folder.check_alive()?;
-    file.sync().map_err(|error| folder.sync_failed(path, &error))?;
+    if !mutants::on(Mutant::BlobUnsynced) {
+        file.sync().map_err(|error| folder.sync_failed(path, &error))?;
+    }
     let disk = folder.disk();
     disk.rename(path, &folder.staged_path(id)).map_err(|error| failed(path, &error))?;
     disk.sync_folder(&folder.staging).map_err(|error| folder.sync_failed(&folder.staging, &error))

@@ -7,6 +7,8 @@
 
 use std::{io, path::Path, sync::Arc};
 
+use ossia_store::mutants::{self, Mutant};
+
 use super::{
     frame::{BLOCK_BYTES, FrameKind, Head},
     record,
@@ -194,6 +196,9 @@ pub(crate) fn walk(
     };
     let proven = frames.iter().map(|frame| frame.head.synced).fold(proof, u64::max);
     walker.cut_torn_bodies(&mut frames, proven)?;
+    if mutants::on(Mutant::WrongCut) && frames.last().is_some_and(|f| f.head.number > proven) {
+        frames.pop();
+    }
     let end = frames.last().map_or(start, Located::end);
     let empty = frames.is_empty() && from.is_none();
     Ok(Walk {
@@ -450,6 +455,9 @@ fn read_exact(segment: &Segment, offset: u64, count: u32) -> io::Result<Option<V
 }
 
 fn body_is_whole(segments: &[Segment], frame: &Located) -> io::Result<bool> {
+    if mutants::on(Mutant::TornGroupServed) {
+        return Ok(true);
+    }
     if frame.head.kind != FrameKind::Group {
         return Ok(frame.head.payload_bytes == 0 && frame.head.records_bytes == 0);
     }

@@ -32,6 +32,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ossia_store::mutants::{self, Mutant};
+
 use super::frame::{BLOCK_BYTES, Site};
 use crate::{
     codec::{Reader, numbered},
@@ -198,7 +200,7 @@ impl Yard {
         }
         let (file, salt) = made?;
         self.disk.rename(&scratch, &path(&self.folder, number))?;
-        self.disk.sync_folder(&self.folder)?;
+        self.sync_name()?;
         Ok(Segment { number, salt, file, bytes })
     }
 
@@ -214,8 +216,16 @@ impl Yard {
         }
         let (file, salt, bytes) = made?;
         self.disk.rename(&scratch, &path(&self.folder, number))?;
-        self.disk.sync_folder(&self.folder)?;
+        self.sync_name()?;
         Ok(Segment { number, salt, file, bytes })
+    }
+
+    /// Makes a segment's name durable.
+    fn sync_name(&self) -> io::Result<()> {
+        if mutants::on(Mutant::SegmentFolderUnsynced) {
+            return Ok(());
+        }
+        self.disk.sync_folder(&self.folder)
     }
 
     fn refill(

@@ -310,6 +310,11 @@ impl Index {
         self.tables.look(tables, counters);
     }
 
+    /// What the tree itself says of how far its tables reach: not to be relied on, so only a planted fault does.
+    pub(crate) fn highest_in_tables(&self) -> Option<u64> {
+        self.tree.get_highest_persisted_seqno()
+    }
+
     pub(crate) fn runs(&self) -> usize {
         self.tree.l0_run_count()
     }

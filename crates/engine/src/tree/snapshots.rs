@@ -10,6 +10,7 @@ use std::{
 };
 
 use lsm_tree::Memtable;
+use ossia_store::mutants::{self, Mutant};
 
 use super::told::Told;
 
@@ -106,7 +107,16 @@ impl Snapshots {
             Some((last, count)) if *last == seq => *count += 1,
             _ => state.open.push_back((seq, 1)),
         }
-        Snapshot { seq, view: Arc::clone(&state.view), registry: Arc::clone(self) }
+        Snapshot { seq, registered: seq, view: Arc::clone(&state.view), registry: Arc::clone(self) }
+    }
+
+    /// [`Self::open`] for who reads one key.
+    pub(crate) fn open_for_one(self: &Arc<Self>) -> Snapshot {
+        let mut snapshot = self.open();
+        if mutants::on(Mutant::StaleSnapshot) {
+            snapshot.seq -= 1;
+        }
+        snapshot
     }
 
     /// Makes everything below `seq` visible; the caller has made it durable (I3). Returns the watermark.
@@ -147,6 +157,8 @@ impl State {
 pub(crate) struct Snapshot {
     /// It sees sequence numbers below this.
     pub(crate) seq: u64,
+    /// The number that it is registered at.
+    registered: u64,
     pub(crate) view: Arc<MemoryView>,
     registry: Arc<Snapshots>,
 }
@@ -154,7 +166,7 @@ pub(crate) struct Snapshot {
 impl Drop for Snapshot {
     fn drop(&mut self) {
         let mut state = self.registry.lock();
-        if let Ok(at) = state.open.binary_search_by_key(&self.seq, |&(seq, _)| seq)
+        if let Ok(at) = state.open.binary_search_by_key(&self.registered, |&(seq, _)| seq)
             && let Some((_, count)) = state.open.get_mut(at)
         {
             *count -= 1;

@@ -301,6 +301,11 @@ impl Random {
         Random(seed)
     }
 
+    /// From a seed.
+    pub(crate) fn of(seed: u64) -> Random {
+        Random(seed)
+    }
+
     /// Numbers of its own for somebody else.
     pub(crate) fn fork(&mut self) -> Random {
         Random(self.next())

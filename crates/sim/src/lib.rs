@@ -6,3 +6,4 @@
 
 pub mod fs;
 pub mod history;
+pub mod random;

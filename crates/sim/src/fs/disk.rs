@@ -110,6 +110,8 @@ struct Node {
     durable_links: u32,
     /// Open handles.
     opens: u32,
+    /// Whether its blocks count as taken: not once it has no name and is not open, though a cut may bring it back.
+    counted: bool,
     /// A name that it had last, for faults that look for names.
     path: String,
 }
@@ -197,6 +199,7 @@ impl Disk {
             links: 1,
             durable_links: 1,
             opens: 0,
+            counted: true,
             path: String::new(),
         };
         self.nodes.insert(ROOT, root);
@@ -302,7 +305,7 @@ impl Disk {
             Kind::File(FileState::default())
         };
         let changed = SystemTime::now();
-        let node = Node { kind, mode, changed, links: 0, durable_links: 0, opens: 0, path };
+        let node = Node { kind, mode, changed, links: 0, durable_links: 0, opens: 0, counted: true, path };
         self.nodes.insert(inode, node);
         self.rename_all(vec![Naming { folder, name: name.to_owned(), means: Some(inode) }]);
         Ok(inode)
@@ -404,9 +407,14 @@ impl Disk {
 
     /// Forgets a file that nobody can come to any more, also not by a cut.
     fn let_go(&mut self, inode: u64) {
-        let Some(node) = self.nodes.get(&inode) else { return };
+        let Some(node) = self.nodes.get_mut(&inode) else { return };
         if node.links > 0 || node.opens > 0 {
             return;
+        }
+        if std::mem::take(&mut node.counted)
+            && let Kind::File(file) = &node.kind
+        {
+            self.taken = self.taken.saturating_sub(file.present.taken());
         }
         let named = self.renamings.iter().flatten().any(|naming| naming.means == Some(inode));
         if node.durable_links > 0 || named {
@@ -418,7 +426,9 @@ impl Disk {
     fn forget(&mut self, inode: u64) {
         let Some(node) = self.nodes.remove(&inode) else { return };
         if let Kind::File(file) = node.kind {
-            self.taken = self.taken.saturating_sub(file.present.taken());
+            if node.counted {
+                self.taken = self.taken.saturating_sub(file.present.taken());
+            }
             self.keep_leftover(&file.durable, inode);
         }
     }
@@ -632,6 +642,7 @@ impl Disk {
         for (inode, node) in &mut self.nodes {
             let count = links.get(inode).copied().unwrap_or_default();
             (node.links, node.durable_links, node.opens) = (count, count, 0);
+            node.counted = true;
             node.path = paths.remove(inode).unwrap_or_default();
             if let Kind::Folder(folder) = &mut node.kind {
                 folder.present = folder.durable.clone();

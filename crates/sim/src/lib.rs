@@ -4,6 +4,10 @@
 //! Owns: what a hostile but lawful disk may do, and what clients may then find. Must not know: the engine or the object layer;
 //! it sees the binary's command line, its files as bytes, and its answers over HTTP.
 
+pub mod cuts;
 pub mod fs;
 pub mod history;
+pub mod owned;
 pub mod random;
+pub mod server;
+pub mod settings;

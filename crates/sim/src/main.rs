@@ -1,2 +1,41 @@
 //! `ossia-sim`: power cuts and failing disks under a server binary.
-fn main() {}
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use ossia_sim::cuts::{self, Plan};
+use ossia_sim::random::Random;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let mut plan = Plan {
+        binary: PathBuf::from("target/release/ossia"),
+        environment: Vec::new(),
+        cuts: 100,
+        seed: Random::fresh_seed().unwrap_or_default(),
+        settings: None,
+    };
+    while let Some(argument) = arguments.next() {
+        let value = arguments.next().unwrap_or_default();
+        match argument.as_str() {
+            "--ossia" => plan.binary = value.into(),
+            "--cuts" => plan.cuts = value.parse().unwrap_or(100),
+            "--seed" => plan.seed = value.parse().unwrap_or(0),
+            _ => {}
+        }
+    }
+    println!("seed {}", plan.seed);
+    let begin = std::time::Instant::now();
+    let found = cuts::run(&plan);
+    println!("{:?} {:.1} s", found, begin.elapsed().as_secs_f64());
+    match found {
+        Ok(found) => {
+            if let Some(wrong) = found.wrong {
+                println!("{wrong}");
+                return ExitCode::FAILURE;
+            }
+            ExitCode::SUCCESS
+        }
+        Err(_) => ExitCode::FAILURE,
+    }
+}

@@ -305,7 +305,8 @@ impl Disk {
             Kind::File(FileState::default())
         };
         let changed = SystemTime::now();
-        let node = Node { kind, mode, changed, links: 0, durable_links: 0, opens: 0, counted: true, path };
+        let node =
+            Node { kind, mode, changed, links: 0, durable_links: 0, opens: 0, counted: true, path };
         self.nodes.insert(inode, node);
         self.rename_all(vec![Naming { folder, name: name.to_owned(), means: Some(inode) }]);
         Ok(inode)

@@ -1,0 +1,340 @@
+//! One object: its states, and what each operation makes of them. This file is the specification.
+
+use std::ops::Range;
+
+use crate::{Body, Content};
+
+/// What stands under a key.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub enum Object {
+    /// Nothing.
+    #[default]
+    Absent,
+    /// What was put or copied.
+    Normal(Content),
+    /// What was made by an append.
+    Appendable {
+        /// What was appended so far.
+        content: Content,
+        /// Whether nothing more may be appended.
+        sealed: bool,
+    },
+}
+
+/// What an operation does to one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Adds bytes at the end, which must be at `position`; makes the object if there is none.
+    Append {
+        /// Where the client believes the end to be.
+        position: u64,
+        /// What is added.
+        body: Body,
+    },
+    /// Replaces what is there. The second half of a copy is one, too.
+    Put {
+        /// What will be there.
+        content: Content,
+        /// Only if nothing is there.
+        forbid_overwrite: bool,
+    },
+    /// Forbids further appends.
+    Seal {
+        /// Where the client believes the end to be.
+        position: u64,
+    },
+    /// Removes what is there, if anything is.
+    Delete,
+    /// Reads the bytes.
+    Get {
+        /// Which; all if `None`. Not empty; may reach past the end.
+        range: Option<Range<u64>>,
+    },
+    /// Asks for all but the bytes.
+    Head,
+    /// The part of a listing that concerns this object.
+    List,
+    /// The first half of a copy: reads what is to be copied.
+    ReadSource,
+}
+
+/// What an operation answers.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Reply {
+    /// Bytes were appended, or none were and nothing changed.
+    Appended {
+        /// The length: where the next append goes.
+        next_position: u64,
+        /// The CRC-64 of everything before it (I8).
+        crc64: u64,
+        /// As [`stable_etag`] cuts it.
+        etag: String,
+    },
+    /// It is there now.
+    Stored {
+        /// The MD5.
+        etag: String,
+        /// The CRC-64 of all of it.
+        crc64: u64,
+    },
+    /// It is sealed now.
+    Sealed,
+    /// Nothing is there now.
+    Deleted,
+    /// Bytes.
+    Read {
+        /// What is said of the object along with them.
+        info: Info,
+        /// The CRC-64 of the bytes that came.
+        crc64: u64,
+        /// How many came.
+        length: u64,
+    },
+    /// What is known of the object.
+    Found(Info),
+    /// Whether and how the object is listed. A listing tells no CRC-64 and no seal.
+    Listed(Option<(Kind, u64, String)>),
+    /// What is to be copied.
+    Source(Content),
+    /// It was not done.
+    Refused(Refusal),
+}
+
+/// What is known of an object besides its bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Info {
+    /// What made it.
+    pub kind: Kind,
+    /// Its length in bytes.
+    pub length: u64,
+    /// The CRC-64 of all of it.
+    pub crc64: u64,
+    /// As [`stable_etag`] cuts it.
+    pub etag: String,
+    /// Whether it is sealed.
+    pub sealed: bool,
+}
+
+/// What made an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A put or a copy.
+    Normal,
+    /// An append.
+    Appendable,
+}
+
+/// Why an operation was not done. Each reveals what was there (I4).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// Nothing is there.
+    NoSuchKey,
+    /// Something is there.
+    AlreadyExists,
+    /// It was not made by an append.
+    NotAppendable,
+    /// It is sealed.
+    Sealed,
+    /// It has another length.
+    WrongPosition {
+        /// The length; 0 if nothing is there.
+        length: u64,
+        /// The CRC-64 of all of it.
+        crc64: u64,
+    },
+    /// It was made by an append, and such are not copied.
+    SourceAppendable,
+    /// It ends before the range begins.
+    InvalidRange,
+}
+
+impl Object {
+    /// What becomes of the object, and what is answered. A refusal and a question change nothing.
+    pub fn step(&self, step: &Step) -> (Object, Reply) {
+        let refuse = |refusal| (self.clone(), Reply::Refused(refusal));
+        let tell = |reply| (self.clone(), reply);
+        match (step, self) {
+            // The type is looked at before the seal, the seal before the position.
+            (Step::Append { .. }, Object::Normal(_)) => refuse(Refusal::NotAppendable),
+            (Step::Append { .. }, Object::Appendable { sealed: true, .. }) => {
+                refuse(Refusal::Sealed)
+            }
+            (Step::Append { position, body }, _) => {
+                let content = self.content().cloned().unwrap_or_default();
+                if *position != content.length() {
+                    return refuse(wrong_position(&content));
+                }
+                let content = content.with(body);
+                let reply = Reply::Appended {
+                    next_position: content.length(),
+                    crc64: content.crc64(),
+                    etag: appendable_etag(content.crc64()),
+                };
+                (Object::Appendable { content, sealed: false }, reply)
+            }
+
+            (
+                Step::Put { forbid_overwrite: true, .. },
+                Object::Normal(_) | Object::Appendable { .. },
+            ) => refuse(Refusal::AlreadyExists),
+            (Step::Put { content, .. }, _) => {
+                let reply = Reply::Stored { etag: content.md5(), crc64: content.crc64() };
+                (Object::Normal(content.clone()), reply)
+            }
+
+            (Step::Seal { .. }, Object::Absent) => refuse(Refusal::NoSuchKey),
+            (Step::Seal { .. }, Object::Normal(_)) => refuse(Refusal::NotAppendable),
+            (Step::Seal { position }, Object::Appendable { content, .. }) => {
+                if *position != content.length() {
+                    return refuse(wrong_position(content));
+                }
+                (Object::Appendable { content: content.clone(), sealed: true }, Reply::Sealed)
+            }
+
+            (Step::Delete, _) => (Object::Absent, Reply::Deleted),
+
+            (Step::List, _) => {
+                tell(Reply::Listed(self.info().map(|info| (info.kind, info.length, info.etag))))
+            }
+            (Step::Head, _) => match self.info() {
+                Some(info) => tell(Reply::Found(info)),
+                None => refuse(Refusal::NoSuchKey),
+            },
+            (Step::Get { range }, _) => match self.content().zip(self.info()) {
+                None => refuse(Refusal::NoSuchKey),
+                Some((content, info)) => match read(content, range.as_ref()) {
+                    Some((length, crc64)) => tell(Reply::Read { info, crc64, length }),
+                    None => refuse(Refusal::InvalidRange),
+                },
+            },
+
+            (Step::ReadSource, Object::Absent) => refuse(Refusal::NoSuchKey),
+            (Step::ReadSource, Object::Appendable { .. }) => refuse(Refusal::SourceAppendable),
+            (Step::ReadSource, Object::Normal(content)) => tell(Reply::Source(content.clone())),
+        }
+    }
+
+    /// What is known of the object; `None` if nothing is there.
+    pub fn info(&self) -> Option<Info> {
+        let content = self.content()?;
+        let (kind, etag, sealed) = match self {
+            Object::Appendable { sealed, .. } => {
+                (Kind::Appendable, appendable_etag(content.crc64()), *sealed)
+            }
+            _ => (Kind::Normal, content.md5(), false),
+        };
+        Some(Info { kind, length: content.length(), crc64: content.crc64(), etag, sealed })
+    }
+
+    /// Its bytes; `None` if nothing is there.
+    pub fn content(&self) -> Option<&Content> {
+        match self {
+            Object::Absent => None,
+            Object::Normal(content) | Object::Appendable { content, .. } => Some(content),
+        }
+    }
+}
+
+impl Reply {
+    /// Whether an operation that answers so has changed nothing.
+    pub fn changes_nothing(&self) -> bool {
+        match self {
+            Reply::Appended { .. } | Reply::Stored { .. } | Reply::Sealed | Reply::Deleted => false,
+            Reply::Read { .. }
+            | Reply::Found(_)
+            | Reply::Listed(_)
+            | Reply::Source(_)
+            | Reply::Refused(_) => true,
+        }
+    }
+}
+
+impl Step {
+    /// Whether it can change anything at all.
+    pub fn may_change(&self) -> bool {
+        match self {
+            Step::Append { .. } | Step::Put { .. } | Step::Seal { .. } | Step::Delete => true,
+            Step::Get { .. } | Step::Head | Step::List | Step::ReadSource => false,
+        }
+    }
+}
+
+fn wrong_position(content: &Content) -> Refusal {
+    Refusal::WrongPosition { length: content.length(), crc64: content.crc64() }
+}
+
+fn read(content: &Content, range: Option<&Range<u64>>) -> Option<(u64, u64)> {
+    let length = content.length();
+    match range {
+        None => Some((length, content.crc64())),
+        Some(range) if range.start >= length => None,
+        Some(range) => {
+            let range = range.start..range.end.min(length);
+            Some((range.end - range.start, content.crc64_of(range)))
+        }
+    }
+}
+
+/// The part of an appendable's ETag that its bytes decide: the CRC-64, as the bytes of a little-endian number in upper-case hex.
+fn appendable_etag(crc64: u64) -> String {
+    format!("{:016X}", crc64.swap_bytes())
+}
+
+/// The part of an ETag that bytes decide. An appendable's ETag is its CRC-64 and the time of its last append, 16 hex digits each; the
+/// time is cut off. `None` if it is not of that form, or a Normal object's not 32 upper-case hex digits.
+pub fn stable_etag(kind: Kind, etag: &str) -> Option<String> {
+    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'A'..=b'F').contains(&byte);
+    if etag.len() != 32 || !etag.bytes().all(is_hex) {
+        return None;
+    }
+    match kind {
+        Kind::Normal => Some(etag.to_owned()),
+        Kind::Appendable => Some(etag.get(..16)?.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_published_etag_is_that_of_its_crc() {
+        let published = "2776271A4A09D82CA518AC5C00000000";
+        let etag = appendable_etag(3_231_342_946_509_354_535);
+        assert_eq!(stable_etag(Kind::Appendable, published), Some(etag));
+        assert_eq!(stable_etag(Kind::Normal, "2776271a4a09d82ca518ac5c00000000"), None);
+    }
+
+    #[test]
+    fn whoever_says_that_nothing_changes_changes_nothing() {
+        let body = Body::new("some");
+        let content = Content::of(&body);
+        let appendable = |sealed| Object::Appendable { content: content.clone(), sealed };
+        let put = |forbid_overwrite| Step::Put { content: content.clone(), forbid_overwrite };
+        let append = |position| Step::Append { position, body: body.clone() };
+        let objects =
+            [Object::Absent, Object::Normal(content.clone()), appendable(false), appendable(true)];
+        let steps = [
+            append(0),
+            append(4),
+            put(true),
+            put(false),
+            Step::Seal { position: 0 },
+            Step::Seal { position: 4 },
+            Step::Delete,
+            Step::Get { range: None },
+            Step::Get { range: Some(4..5) },
+            Step::Head,
+            Step::List,
+            Step::ReadSource,
+        ];
+        for object in &objects {
+            for step in &steps {
+                let (after, reply) = object.step(step);
+                if reply.changes_nothing() || !step.may_change() {
+                    assert_eq!(after, *object, "{object:?} {step:?}");
+                }
+            }
+        }
+    }
+}

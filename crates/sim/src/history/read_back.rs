@@ -1,0 +1,55 @@
+//! Reading everything after a start, as ordinary operations that the checker sees.
+
+use std::fmt;
+
+use ossia_model::{Operation, Step};
+
+use super::event::{History, Outcome};
+use super::send::Target;
+
+/// The client that reads back.
+const READER: u16 = 0xff;
+
+/// Something cannot be read after a start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadBackError {
+    /// What was asked for.
+    pub operation: Operation,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+impl fmt::Display for ReadBackError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} got no answer after a start: {:?}", self.operation, self.outcome)
+    }
+}
+
+impl std::error::Error for ReadBackError {}
+
+/// Lists, heads and gets all of these keys. `round` numbers the operations, for people.
+///
+/// # Errors
+/// [`ReadBackError`] for the first that has no answer. What an answer says is the checker's business.
+pub async fn read_back(
+    target: &Target,
+    history: &History,
+    keys: &[String],
+    round: u32,
+) -> Result<(), ReadBackError> {
+    let mut operations = vec![Operation::List { prefix: String::new() }];
+    for key in keys {
+        for step in [Step::Head, Step::Get { range: None }] {
+            operations.push(Operation::On { key: key.clone(), step });
+        }
+    }
+    for operation in operations {
+        let pending = history.begin(READER, round, operation.clone());
+        let (outcome, made_of) = target.send(&operation).await;
+        pending.end(outcome.clone(), made_of);
+        if matches!(outcome, Outcome::NotDone(_) | Outcome::Unknown(_)) {
+            return Err(ReadBackError { operation, outcome });
+        }
+    }
+    Ok(())
+}

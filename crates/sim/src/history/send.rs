@@ -1,0 +1,253 @@
+//! How operations travel: one request each, never repeated, and what the answer says about what happened.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use ossia_client::{
+    AppendObjectRequest, ByteRange, Client, ClientError, CopyObjectRequest, CreateBucketRequest,
+    Credentials, GetObjectRequest, InvalidInput, ListObjectsRequest, ObjectMeta,
+    Outcome as Certainty, PutObjectRequest, RetryPolicy, SealObjectRequest, ServiceError, Timeouts,
+};
+use ossia_model::{Answer, Info, Kind, Operation, Refusal, Reply, Step, stable_etag};
+use ossia_protocol::crc64;
+
+use super::body::attribute;
+use super::event::{Outcome, Why};
+
+/// Longest object that is read.
+const READ_BYTES_MAX: usize = 1 << 30;
+
+/// A bucket on a server.
+#[derive(Debug, Clone)]
+pub struct Target {
+    client: Client,
+    bucket: String,
+}
+
+/// An outcome, and whose bytes came with it.
+type Told = (Outcome, String);
+
+impl Target {
+    /// A bucket at this endpoint, by the key of somebody who may do anything. Nothing is sent yet. Nothing is ever tried again.
+    ///
+    /// # Errors
+    /// [`InvalidInput`] for an endpoint or a key that is none.
+    pub fn new(
+        endpoint: &str,
+        key_id: &str,
+        secret: &str,
+        bucket: &str,
+        timeouts: Timeouts,
+    ) -> Result<Self, InvalidInput> {
+        let client = Client::builder(endpoint)
+            .credentials(Credentials::new(key_id, secret))
+            .retry(RetryPolicy::NONE)
+            .timeouts(timeouts)
+            .build()?;
+        Ok(Self { client, bucket: bucket.to_owned() })
+    }
+
+    /// Makes the bucket; one that is there stays.
+    ///
+    /// # Errors
+    /// What the client reports.
+    pub async fn create_bucket(&self) -> Result<(), ClientError> {
+        self.client.create_bucket(CreateBucketRequest::new(self.bucket.as_str())).await.map(drop)
+    }
+
+    /// Does an operation once.
+    pub async fn send(&self, operation: &Operation) -> Told {
+        let told = match operation {
+            Operation::On { key, step } => self.send_step(key, step).await,
+            Operation::Copy { source, key, forbid_overwrite } => {
+                self.copy(source, key, *forbid_overwrite).await
+            }
+            Operation::List { prefix } => self.list(prefix).await,
+        };
+        told.unwrap_or_else(|error| (failed(operation, &error), String::new()))
+    }
+
+    async fn send_step(&self, key: &str, step: &Step) -> Result<Told, ClientError> {
+        let (bucket, key) = (self.bucket.as_str(), key);
+        let reply = match step {
+            Step::Append { position, body } => {
+                let request = AppendObjectRequest::new(bucket, key, body.bytes().clone());
+                let told = self.client.append_object(request.position(*position)).await?;
+                let (Some(crc64), Some(etag)) =
+                    (told.crc64, stable_etag(Kind::Appendable, &told.etag))
+                else {
+                    return Ok(impossible(format!("an append answered {told:?}")));
+                };
+                Reply::Appended { next_position: told.next_position, crc64, etag }
+            }
+            Step::Put { content, forbid_overwrite } => {
+                // A put that is sent has one body: that of its client.
+                let body = content.last_body().map(|body| body.bytes().clone()).unwrap_or_default();
+                let mut request = PutObjectRequest::new(bucket, key, body);
+                request.forbid_overwrite = *forbid_overwrite;
+                let told = self.client.put_object(request).await?;
+                let (Some(crc64), Some(etag)) = (told.crc64, stable_etag(Kind::Normal, &told.etag))
+                else {
+                    return Ok(impossible(format!("a put answered {told:?}")));
+                };
+                Reply::Stored { etag, crc64 }
+            }
+            Step::Seal { position } => {
+                let (bucket, key) = (bucket.to_owned(), key.to_owned());
+                let request = SealObjectRequest { bucket, key, position: *position };
+                self.client.seal_object(request).await?;
+                Reply::Sealed
+            }
+            Step::Delete => {
+                self.client.delete_object(bucket, key).await?;
+                Reply::Deleted
+            }
+            Step::Get { range } => return self.get(key, range.as_ref()).await,
+            Step::Head => {
+                let told = self.client.head_object(bucket, key).await?;
+                match info(&told.meta) {
+                    Ok(info) => Reply::Found(info),
+                    Err(text) => return Ok(impossible(text)),
+                }
+            }
+            Step::List | Step::ReadSource => {
+                return Ok(impossible("no client sends half an operation".to_owned()));
+            }
+        };
+        Ok(answered(Answer::One(reply)))
+    }
+
+    async fn get(&self, key: &str, range: Option<&Range<u64>>) -> Result<Told, ClientError> {
+        let mut request = GetObjectRequest::new(self.bucket.as_str(), key);
+        if let Some(range) = range {
+            let (first, last) = (range.start, range.end.saturating_sub(1));
+            request = request.range(ByteRange::Span { first, last });
+        }
+        let told = self.client.get_object(request).await?;
+        let bytes = told.body.collect(READ_BYTES_MAX).await?;
+        let (length, crc64) = (bytes.len() as u64, crc64::checksum(&bytes));
+        Ok(match info(&told.meta) {
+            Ok(info) => {
+                let reply = Reply::Read { info, crc64, length };
+                (Outcome::Answered(Answer::One(reply)), attribute(&bytes))
+            }
+            Err(text) => impossible(text),
+        })
+    }
+
+    async fn copy(&self, source: &str, key: &str, forbid: bool) -> Result<Told, ClientError> {
+        let request = CopyObjectRequest {
+            source_bucket: self.bucket.clone(),
+            source_key: source.to_owned(),
+            bucket: self.bucket.clone(),
+            key: key.to_owned(),
+            forbid_overwrite: forbid,
+            ..CopyObjectRequest::default()
+        };
+        let told = self.client.copy_object(request).await?;
+        Ok(match stable_etag(Kind::Normal, &told.etag) {
+            Some(etag) => answered(Answer::Copied { etag }),
+            None => impossible(format!("a copy answered {told:?}")),
+        })
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Told, ClientError> {
+        let mut request = ListObjectsRequest::new(self.bucket.as_str());
+        request.prefix = prefix.to_owned();
+        // Several pages, each one a request, so that where they meet is looked at as well.
+        request.max_keys = Some(5);
+        let mut pages = self.client.list_objects_pages(request);
+        let mut listed = BTreeMap::new();
+        while let Some(page) = pages.next_page().await? {
+            for object in page.objects {
+                let kind = kind(&object.object_type);
+                let entry = kind
+                    .and_then(|kind| Some((kind, object.size, stable_etag(kind, &object.etag)?)));
+                let Some(entry) = entry else {
+                    return Ok(impossible(format!("a listing names {object:?}")));
+                };
+                if listed.insert(object.key.clone(), entry).is_some() {
+                    return Ok(impossible(format!("a listing names {} twice", object.key)));
+                }
+            }
+        }
+        Ok(answered(Answer::Listed(listed)))
+    }
+}
+
+fn answered(answer: Answer) -> Told {
+    (Outcome::Answered(answer), String::new())
+}
+
+fn impossible(text: String) -> Told {
+    (Outcome::Impossible(text), String::new())
+}
+
+fn kind(text: &str) -> Option<Kind> {
+    match text {
+        "Normal" => Some(Kind::Normal),
+        "Appendable" => Some(Kind::Appendable),
+        _ => None,
+    }
+}
+
+/// What headers say of an object, if they agree with one another.
+fn info(meta: &ObjectMeta) -> Result<Info, String> {
+    let parts = || {
+        let kind = kind(&meta.object_type)?;
+        let next = (kind == Kind::Appendable).then_some(meta.length);
+        if meta.next_append_position != next {
+            return None;
+        }
+        let etag = stable_etag(kind, &meta.etag)?;
+        let sealed = meta.sealed_time.is_some();
+        Some(Info { kind, length: meta.length, crc64: meta.crc64?, etag, sealed })
+    };
+    parts().ok_or_else(|| format!("headers that contradict themselves: {meta:?}"))
+}
+
+/// What a failure says about what happened.
+fn failed(operation: &Operation, error: &ClientError) -> Outcome {
+    let refused = |refusal| Outcome::Answered(Answer::One(Reply::Refused(refusal)));
+    match error {
+        ClientError::PositionNotEqualToLength { next_position, crc64: Some(crc64), .. } => {
+            refused(Refusal::WrongPosition { length: *next_position, crc64: *crc64 })
+        }
+        ClientError::ObjectNotAppendable { .. } => refused(Refusal::NotAppendable),
+        ClientError::Service(service) => match refusal(operation, service) {
+            Some(refusal) => refused(refusal),
+            None => trouble(service),
+        },
+        ClientError::Transport { .. } | ClientError::Timeout { .. } => {
+            let why = Why { status: None, text: error.to_string() };
+            match error.outcome() {
+                Certainty::Rejected => Outcome::NotDone(why),
+                Certainty::Unknown => Outcome::Unknown(why),
+            }
+        }
+        _ => Outcome::Impossible(error.to_string()),
+    }
+}
+
+/// The refusals that reveal state.
+fn refusal(operation: &Operation, service: &ServiceError) -> Option<Refusal> {
+    match (service.status, service.code.as_str(), operation) {
+        (404, "NoSuchKey", _) => Some(Refusal::NoSuchKey),
+        (409, "FileAlreadyExists", _) => Some(Refusal::AlreadyExists),
+        (400, "AppendSealedObjectNotAllowed", Operation::On { .. }) => Some(Refusal::Sealed),
+        (400, "OperationNotSupported", Operation::Copy { .. }) => Some(Refusal::SourceAppendable),
+        (416, "InvalidRange", Operation::On { .. }) => Some(Refusal::InvalidRange),
+        _ => None,
+    }
+}
+
+/// Answers that reveal nothing. 503 is given only for what was not done (`handlers/error.rs` of the server); any other trouble of
+/// the server's own leaves open what happened. Nothing that is sent here deserves another refusal.
+fn trouble(service: &ServiceError) -> Outcome {
+    let why = Why { status: Some(service.status), text: service.to_string() };
+    match service.status {
+        503 => Outcome::NotDone(why),
+        500.. => Outcome::Unknown(why),
+        _ => Outcome::Impossible(service.to_string()),
+    }
+}

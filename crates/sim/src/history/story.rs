@@ -1,0 +1,156 @@
+//! Violations in words that a person can follow: the operation that nothing explains, what could have been there, what happened
+//! around it.
+
+use std::fmt::Write as _;
+
+use ossia_model::{Answer, Content, Info, Kind, Object, Operation, Refusal, Reply, Step};
+
+use super::body::attribute;
+use super::event::{Batch, Event, Outcome};
+use super::parts::Part;
+
+/// Operations told before the one that nothing explains, at least and at most.
+const BEFORE_MIN: usize = 6;
+const BEFORE_MAX: usize = 24;
+/// States told.
+const STATES_MAX: usize = 6;
+
+/// An answer that no server may give at all.
+pub(super) fn strange(seed: u64, event: &Event, why: &str) -> String {
+    format!("seed {seed}: {}\n  {}\n", why, line(event))
+}
+
+/// An operation that no order of all operations explains.
+pub(super) fn stuck(
+    seed: u64,
+    key: &str,
+    batch: &Batch,
+    parts: &[Part],
+    part: usize,
+    before: &[Object],
+    certain: u64,
+) -> String {
+    let stuck = &parts[part];
+    let event = |part: &Part| &batch.events[part.event];
+    let mut text = format!("seed {seed}: under {key} nothing explains\n  {}\n", line(event(stuck)));
+    text.push_str("when it ended, the object could only be\n");
+    for object in before.iter().take(STATES_MAX) {
+        let _ = writeln!(text, "  {}", state(object));
+        for step in stuck.steps.iter().take(1) {
+            let _ = writeln!(text, "    and would answer: {}", reply(&object.step(step).1));
+        }
+    }
+    if before.len() > STATES_MAX {
+        let _ = writeln!(text, "  or {} more", before.len() - STATES_MAX);
+    }
+    // What ended before the state was last certain cannot matter, but to see what that was.
+    let mut around: Vec<&Part> =
+        parts.iter().filter(|it| it.begun <= stuck.ended && it.event != stuck.event).collect();
+    around.sort_by_key(|it| it.ended.min(event(it).ended));
+    let needed = around.iter().filter(|it| it.ended > certain).count();
+    let shown = needed.clamp(BEFORE_MIN, BEFORE_MAX).min(around.len());
+    text.push_str("around it\n");
+    for part in &around[around.len() - shown..] {
+        let _ = writeln!(text, "  {}", line(event(part)));
+    }
+    for cut in batch.cuts.iter().filter(|cut| **cut <= stuck.ended) {
+        let _ = writeln!(text, "the server was dead at {cut}");
+    }
+    text
+}
+
+fn line(event: &Event) -> String {
+    let Event { client, number, begun, ended, made_of, .. } = event;
+    let mut text = format!(
+        "[{begun}..{ended}] c{client:02} #{number} {} -> {}",
+        operation(&event.operation),
+        outcome(&event.outcome)
+    );
+    if !made_of.is_empty() {
+        let _ = write!(text, " (bytes of {made_of})");
+    }
+    text
+}
+
+fn operation(operation: &Operation) -> String {
+    let careful = |forbid: bool| if forbid { " if absent" } else { "" };
+    match operation {
+        Operation::On { key, step } => match step {
+            Step::Append { position, body } => {
+                format!("append to {key} at {position}, {} bytes", body.length())
+            }
+            Step::Put { content, forbid_overwrite } => {
+                format!("put {key}, {} bytes{}", content.length(), careful(*forbid_overwrite))
+            }
+            Step::Seal { position } => format!("seal {key} at {position}"),
+            Step::Delete => format!("delete {key}"),
+            Step::Get { range: None } => format!("get {key}"),
+            Step::Get { range: Some(range) } => format!("get {key} {range:?}"),
+            Step::Head => format!("head {key}"),
+            Step::List | Step::ReadSource => format!("{step:?} {key}"),
+        },
+        Operation::Copy { source, key, forbid_overwrite } => {
+            format!("copy {source} to {key}{}", careful(*forbid_overwrite))
+        }
+        Operation::List { prefix } => format!("list {prefix}*"),
+    }
+}
+
+fn outcome(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Answered(Answer::One(told)) => reply(told),
+        Outcome::Answered(Answer::Copied { etag }) => format!("copied, etag {etag}"),
+        Outcome::Answered(Answer::Listed(listed)) => {
+            let entry = |(key, (kind, length, etag)): (&String, &(Kind, u64, String))| {
+                format!("{key} ({kind:?}, {length} bytes, etag {etag})")
+            };
+            format!("listed {}", listed.iter().map(entry).collect::<Vec<_>>().join(", "))
+        }
+        Outcome::NotDone(why) => format!("not done: {why}"),
+        Outcome::Unknown(why) => format!("unknown: {why}"),
+        Outcome::Impossible(why) => format!("impossible: {why}"),
+    }
+}
+
+fn reply(reply: &Reply) -> String {
+    match reply {
+        Reply::Appended { next_position, crc64, .. } => {
+            format!("appended, next position {next_position}, crc {crc64:016x}")
+        }
+        Reply::Stored { crc64, .. } => format!("stored, crc {crc64:016x}"),
+        Reply::Sealed => "sealed".to_owned(),
+        Reply::Deleted => "deleted".to_owned(),
+        Reply::Read { info: told, crc64, length } => {
+            format!("{length} bytes of crc {crc64:016x} of {}", info(told))
+        }
+        Reply::Found(told) => info(told),
+        Reply::Listed(None) => "not listed".to_owned(),
+        Reply::Listed(Some((kind, length, etag))) => {
+            format!("listed: {kind:?}, {length} bytes, etag {etag}")
+        }
+        Reply::Source(content) => format!("source: {content:?}"),
+        Reply::Refused(Refusal::WrongPosition { length, crc64 }) => {
+            format!("refused: the length is {length}, crc {crc64:016x}")
+        }
+        Reply::Refused(refusal) => format!("refused: {refusal:?}"),
+    }
+}
+
+fn info(info: &Info) -> String {
+    let Info { kind, length, crc64, sealed, .. } = info;
+    let sealed = if *sealed { ", sealed" } else { "" };
+    format!("{kind:?}, {length} bytes, crc {crc64:016x}{sealed}")
+}
+
+fn state(object: &Object) -> String {
+    let last = |content: &Content| match content.last_body() {
+        Some(body) => format!(", last bytes of {}", attribute(body.bytes())),
+        None => String::new(),
+    };
+    match (object, object.info()) {
+        (Object::Normal(content) | Object::Appendable { content, .. }, Some(told)) => {
+            format!("{}{}", info(&told), last(content))
+        }
+        _ => "absent".to_owned(),
+    }
+}

@@ -9,5 +9,6 @@ pub mod fs;
 pub mod history;
 pub mod owned;
 pub mod random;
+pub mod scenarios;
 pub mod server;
 pub mod settings;

@@ -25,6 +25,21 @@ fn main() -> ExitCode {
         }
     }
     println!("seed {}", plan.seed);
+    if std::env::var_os("SCENARIOS").is_some() {
+        let only = std::env::var("SCENARIOS").unwrap_or_default();
+        for scenario in &ossia_sim::scenarios::ALL {
+            if scenario.name.contains(&only) {
+                let begin = std::time::Instant::now();
+                let ended = scenario.run(&plan.binary, &[], plan.seed);
+                let took = begin.elapsed().as_secs_f64();
+                match ended {
+                    Ok(()) => println!("ok - {} ({took:.1} s)", scenario.name),
+                    Err(wrong) => println!("not ok - {} ({took:.1} s)\n{wrong}", scenario.name),
+                }
+            }
+        }
+        return ExitCode::SUCCESS;
+    }
     let begin = std::time::Instant::now();
     let found = cuts::run(&plan);
     println!("{:?} {:.1} s", found, begin.elapsed().as_secs_f64());

@@ -4,23 +4,30 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use ossia_client::{Client, CreateBucketRequest};
+use ossia_client::{Client, CreateBucketRequest, Timeouts};
 use tokio::runtime::Runtime;
 
 use crate::fs::{CutPoint, SimFs, SimOptions};
+use crate::history::{self, Checker, History, Target, Tolerance, Workload, read_back};
 use crate::owned::{self, Owner, Patience, Tally};
 use crate::random::Random;
-use crate::server::{Program, Server};
+use crate::server::{KEY_ID, KEY_SECRET, Program, Server};
 use crate::settings::Settings;
 
-/// Clients at once.
-pub const CLIENTS: usize = 16;
+/// Clients at once that have their objects for themselves.
+pub const OWNERS: usize = 6;
+/// Clients at once that get in each other's way.
+pub const RACERS: u16 = 10;
+/// The bucket of those.
+const RACED: &str = "raced";
 /// A cut comes within so many syncs of a server, or so many changes of names, or four times as many writes.
 const SYNCS: u64 = 400;
 /// And within this time, where the server does not come to that.
 const BURST_MAX: Duration = Duration::from_millis(1500);
+/// A start is cut within this time.
+const START_MAX: Duration = Duration::from_millis(400);
 /// Cuts on one store before the next begins.
 const CUTS_OF_STORE: u64 = 20;
 /// One start in so many is cut itself.
@@ -84,12 +91,19 @@ pub fn run(plan: &Plan) -> io::Result<Found> {
             environment: plan.environment.clone(),
         };
         program.environment.push(("OSSIA_LOG".to_owned(), "info".to_owned()));
-        let owners = (0..CLIENTS).map(|name| Owner::new(name, random.fork(), Arc::clone(&tally)));
+        let owners = (0..OWNERS).map(|name| Owner::new(name, random.fork(), Arc::clone(&tally)));
+        let owners = owners.collect();
+        let seed = random.next();
+        let racing = history::Settings { clients: RACERS, ..history::Settings::new(seed) };
         let mut store = Store {
             sim: &sim,
             runtime: &runtime,
             program,
-            owners: owners.collect(),
+            owners,
+            workload: Workload::new(racing),
+            history: History::new(),
+            checker: Checker::new(seed, Tolerance::default()),
+            round: 0,
             random: random.fork(),
             made: false,
         };
@@ -98,8 +112,8 @@ pub fn run(plan: &Plan) -> io::Result<Found> {
             found.wrong = Some(format!("settings {}: {wrong}", settings.name));
         }
     }
-    found.operations = tally.operations.load(Ordering::Relaxed);
-    found.acknowledged = tally.acknowledged.load(Ordering::Relaxed);
+    found.operations += tally.operations.load(Ordering::Relaxed);
+    found.acknowledged += tally.acknowledged.load(Ordering::Relaxed);
     Ok(found)
 }
 
@@ -109,8 +123,19 @@ struct Store<'a> {
     runtime: &'a Runtime,
     program: Program,
     owners: Vec<Owner>,
+    workload: Workload,
+    history: History,
+    checker: Checker,
+    round: u32,
     random: Random,
     made: bool,
+}
+
+/// A running server, and how it is spoken to.
+struct Running {
+    server: Server,
+    client: Client,
+    target: Target,
 }
 
 impl Store<'_> {
@@ -121,33 +146,34 @@ impl Store<'_> {
                 self.cut_start(found)?;
                 continue;
             }
-            let server = self.start()?;
-            let client = server.client().map_err(|error| error.to_string())?;
-            self.verify(&client, &server)?;
-            self.burst(client, server)?;
+            let running = self.start()?;
+            self.verify(&running, found)?;
+            self.burst(running)?;
             self.cut(found);
         }
-        let server = self.start()?;
-        let client = server.client().map_err(|error| error.to_string())?;
-        self.verify(&client, &server)?;
-        drop(client);
-        let (status, log) = server.stop().map_err(|error| error.to_string())?;
+        let running = self.start()?;
+        self.verify(&running, found)?;
+        let (status, log) = running.server.stop().map_err(text)?;
         if !status.success() {
             return Err(format!("the server ended with {status}:\n{log}"));
         }
-        // What an orderly stop leaves must stand without its sync: the power may go right after.
+        // An orderly stop leaves nothing to lose: the power may go right after.
         self.cut(found);
         found.cuts -= 1;
-        let server = self.start()?;
-        let client = server.client().map_err(|error| error.to_string())?;
-        self.verify(&client, &server)?;
-        server.kill(|| {}).map_err(|error| error.to_string())?;
+        let running = self.start()?;
+        self.verify(&running, found)?;
+        running.server.kill(|| {}).map_err(text)?;
         self.sim.revive();
         Ok(())
     }
 
-    fn start(&self) -> Result<Server, String> {
-        self.program.start(self.sim.path()).map_err(|error| error.to_string())
+    fn start(&self) -> Result<Running, String> {
+        let server = self.program.start(self.sim.path()).map_err(text)?;
+        let client = server.client().map_err(text)?;
+        let target =
+            Target::new(&server.endpoint(), KEY_ID, KEY_SECRET, RACED, Timeouts::default());
+        let target = target.map_err(text)?;
+        Ok(Running { server, client, target })
     }
 
     fn cut(&mut self, found: &mut Found) {
@@ -162,37 +188,48 @@ impl Store<'_> {
     fn cut_start(&mut self, found: &mut Found) -> Result<(), String> {
         let point = CutPoint::choose(&mut self.random, CALLS_OF_START);
         self.sim.freeze_at(point);
-        let starting = self.program.spawn(self.sim.path()).map_err(|error| error.to_string())?;
+        let starting = self.program.spawn(self.sim.path()).map_err(text)?;
         // A start that needs fewer calls is cut when it is done, or soon after.
-        if !self.sim.wait_frozen(BURST_MAX / 4) {
+        if !self.sim.wait_frozen(START_MAX) {
             self.sim.freeze();
         }
-        starting.kill(|| self.sim.let_go()).map_err(|error| error.to_string())?;
+        starting.kill(|| self.sim.let_go()).map_err(text)?;
         self.cut(found);
         found.cut_starts += 1;
         Ok(())
     }
 
-    /// Reads everything.
-    fn verify(&mut self, client: &Client, server: &Server) -> Result<(), String> {
-        let owners = &mut self.owners;
-        let made = self.made;
-        let checked = self.runtime.block_on(async {
-            if !made {
+    /// Reads everything, and judges what was seen so far.
+    fn verify(&mut self, running: &Running, found: &mut Found) -> Result<(), String> {
+        let told = |wrong: String| format!("{wrong}\n{}", running.server.log());
+        self.round += 1;
+        let Running { client, target, .. } = running;
+        let read = async {
+            if !self.made {
                 let bucket = CreateBucketRequest::new(owned::BUCKET);
-                client.create_bucket(bucket).await.map_err(|error| error.to_string())?;
+                client.create_bucket(bucket).await.map_err(text)?;
+                target.create_bucket().await.map_err(text)?;
             }
-            owned::verify_all(owners, client).await
-        });
+            owned::verify_all(&mut self.owners, client).await?;
+            let keys = self.workload.keys();
+            read_back(target, &self.history, &keys, self.round).await.map_err(text)
+        };
+        self.runtime.block_on(read).map_err(told)?;
         self.made = true;
-        checked.map_err(|wrong| format!("{wrong}\n{}", server.log()))
+        let figures =
+            self.checker.absorb(&self.history.take()).map_err(|wrong| told(text(wrong)))?;
+        found.operations += figures.operations as u64;
+        found.acknowledged += figures.acknowledged as u64;
+        Ok(())
     }
 
     /// All clients work until the power goes.
-    fn burst(&mut self, client: Client, server: Server) -> Result<(), String> {
+    fn burst(&mut self, running: Running) -> Result<(), String> {
+        let Running { server, client, target } = running;
         let stop = Arc::new(AtomicBool::new(false));
         self.sim.freeze_at(CutPoint::choose(&mut self.random, SYNCS));
-        let tasks: Vec<_> = self
+        let within = BURST_MAX.mul_f64(self.random.below(100) as f64 / 100.0);
+        let owners: Vec<_> = self
             .owners
             .drain(..)
             .map(|mut owner| {
@@ -203,22 +240,34 @@ impl Store<'_> {
                 })
             })
             .collect();
-        let begin = Instant::now();
-        let within = BURST_MAX.mul_f64(self.random.below(100) as f64 / 100.0);
-        self.sim.wait_frozen(within.saturating_sub(begin.elapsed()));
-        self.sim.freeze();
-        let log = server.kill(|| self.sim.let_go()).map_err(|error| error.to_string())?;
-        stop.store(true, Ordering::Relaxed);
+        let (sim, workload, history) = (self.sim, &mut self.workload, &self.history);
+        let log = std::thread::scope(|scope| {
+            let cutting = scope.spawn(|| {
+                sim.wait_frozen(within);
+                sim.freeze();
+                let log = server.kill(|| sim.let_go());
+                stop.store(true, Ordering::Relaxed);
+                log
+            });
+            self.runtime.block_on(workload.run(&target, history, &stop));
+            cutting.join()
+        });
+        let log = log.map_err(|_| "the thread that cuts has panicked".to_owned())?.map_err(text)?;
         let mut wrong = Ok(());
-        for task in tasks {
-            let (owner, ended) = self.runtime.block_on(task).map_err(|error| error.to_string())?;
+        for task in owners {
+            let (owner, ended) = self.runtime.block_on(task).map_err(text)?;
             self.owners.push(owner);
             wrong = wrong.and(ended);
         }
+        self.history.cut();
         wrong.map_err(|wrong| format!("while it worked: {wrong}\n{log}"))?;
         match log.lines().find(|line| line.contains(" ERROR ") || line.contains("panicked")) {
             Some(line) => Err(format!("the server complained: {line}\n{log}")),
             None => Ok(()),
         }
     }
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
 }

@@ -562,49 +562,25 @@ fn lie(events: &mut [Event], random: &mut Random) -> bool {
     true
 }
 
-/// Makes the last write of some key that was acknowledged, and was seen by the reads at the end, unseen: as if it were lost.
+/// Tells at the end that nothing is there under some key. False if that may be true.
 fn lose(hand: &mut Hand, random: &mut Random) -> bool {
     let key = KEYS[random.below(KEYS.len() as u64) as usize];
-    let now = hand.store.object(key);
-    // The specification without it: only where nothing unknown and nobody else could have made the same state.
-    let lost = match &now {
-        Object::Appendable { content, .. } if content.length() > 0 => Store::default(),
-        Object::Normal(_) => Store::default(),
-        _ => return false,
+    let on_key = |event: &&Event| match &event.operation {
+        Operation::On { key: of, .. } | Operation::Copy { key: of, .. } => of == key,
+        Operation::List { .. } => false,
     };
-    let certain = hand.batch.events.iter().rev().filter(|event| event.ended + 20 < hand.moment);
-    let deletes_elsewhere = hand.batch.events.iter().any(|event| {
-        matches!(&event.outcome, Outcome::Unknown(_))
-            && matches!(&event.operation, Operation::On { key: of, step: Step::Delete } if of == key)
-    });
-    if deletes_elsewhere || certain.count() == 0 {
+    let events = || hand.batch.events.iter().filter(on_key);
+    let changed = events().filter(|event| event.outcome.changed());
+    let Some(last) = changed.max_by_key(|event| event.begun) else { return false };
+    let may_delete_it = |event: &Event| {
+        let deletes = matches!(&event.operation, Operation::On { step: Step::Delete, .. });
+        let unknown = matches!(&event.outcome, Outcome::Unknown(_));
+        deletes && (unknown || event.ended > last.begun)
+    };
+    if events().any(may_delete_it) {
         return false;
     }
-    let acknowledged = hand.batch.events.iter().rev().find(|event| {
-        let on_key = match &event.operation {
-            Operation::On { key: of, .. } => of == key,
-            Operation::Copy { key: of, .. } => of == key,
-            Operation::List { .. } => false,
-        };
-        on_key && event.outcome.changed()
-    });
-    // A key that was acknowledged to be there, and never deleted since by anybody, is gone.
-    let is_delete =
-        |event: &Event| matches!(&event.operation, Operation::On { step: Step::Delete, .. });
-    match acknowledged {
-        Some(event) if !is_delete(event) => {}
-        _ => return false,
-    }
-    let begun = acknowledged.map_or(0, |event| event.begun);
-    let deleted_beside = hand.batch.events.iter().any(|event| {
-        let on_key = matches!(&event.operation, Operation::On { key: of, .. } if of == key);
-        on_key && is_delete(event) && event.ended > begun
-    });
-    if deleted_beside {
-        return false;
-    }
-    hand.store = lost;
-    hand.done(head(key));
+    hand.told(head(key), Answer::One(Reply::Refused(Refusal::NoSuchKey)));
     true
 }
 

@@ -1,10 +1,12 @@
 //! The object layer on the reference store: plain, and hostile with several seeds; with one partition a bucket and with three.
+//! One of the tests, `model`, also runs on the local engine.
 
 mod append;
 mod buckets;
 mod copy;
 mod crash;
 mod list;
+mod model;
 mod pack;
 mod put;
 mod reaper;

@@ -189,7 +189,9 @@ impl Committer {
         }
         if self.shared.condition.poisoned().is_none() {
             let closed = self.journal.close().and_then(|()| self.journal.sync_closing());
-            self.must(closed, "syncing the journal's closing frame");
+            if self.must(closed, "syncing the journal's closing frame") {
+                self.journal.note();
+            }
         }
     }
 

@@ -90,6 +90,8 @@ pub(crate) fn open_or_make(
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             make(disk, folder, shards, segment_bytes)
         }
+        // Longer than it can be.
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => decode(folder, &path, &[]),
         Err(error) => Err(OpenError::Io { path, error }),
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     journal::{
         Journal, Written,
         frame::{BLOCK_BYTES, FrameKind},
+        reached,
         record::{self, Beside, Home, Place},
         recover::{self, Located, Walk},
         segment::{self, Yard},
@@ -103,6 +104,7 @@ fn read_shard(
     let yard = layout::yard(disk, folder, layout);
     let (index, from) = Index::open(disk, folder, options.cache_bytes)?;
     let walk = recover::walk(&yard, recover::segments(&yard)?, from)?;
+    reached::verify(&yard, &walk)?;
     recover::make_durable(&walk, &yard)?;
     let tokens = Tokens::default();
     let stood_on = |from: recover::Standing| Written {
@@ -204,7 +206,7 @@ fn values(
     let mut named = BTreeSet::new();
     let (from, to) = (value::own_key(b"v"), value::own_key(b"w"));
     for item in index.range(&from, &to, index.seq_bound()) {
-        let (key, _) = item.map_err(|failed| failed.at_open(&shard.join("index")))?;
+        let (key, _) = item.map_err(|failed| index.blame(failed))?;
         named.extend(value::values_number(&key));
     }
     let mut files = BTreeMap::new();
@@ -337,7 +339,7 @@ impl Replay<'_> {
         self.index.rotate(&self.active, last, self.oldest);
         self.active = self.index.active();
         self.since_checkpoint_bytes = 0;
-        let failed = |failed: tree::TreeFailed| failed.at_open(&self.journal);
+        let failed = |failed: tree::TreeFailed| self.index.blame(failed);
         // No reader is there yet, so everything older may go.
         let watermark = self.index.seq_bound();
         self.index.flush(watermark).map_err(failed)?;

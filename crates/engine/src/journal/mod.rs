@@ -7,6 +7,7 @@
 //! Must not know what keys and records mean. A failed write or sync is final: the journal is of no more use (I5).
 
 pub(crate) mod frame;
+pub(crate) mod reached;
 pub(crate) mod record;
 pub(crate) mod recover;
 pub(crate) mod segment;
@@ -14,6 +15,7 @@ pub(crate) mod segment;
 use std::{collections::VecDeque, io, sync::Arc};
 
 use frame::{BLOCK_BYTES, FrameKind, HEAD_BYTES, Head};
+use reached::Reached;
 use record::{Home, Place};
 use segment::{NoSpare, START_SEGMENT_BYTES, Segment, Spares, Yard};
 
@@ -135,6 +137,8 @@ pub(crate) struct Journal {
     closing: Option<u32>,
     /// The last frame is a synced closing one, or an opening one: there is nothing to close.
     closed: bool,
+    /// The segment that the note beside the journal knows of.
+    noted: u64,
 }
 
 impl Journal {
@@ -183,10 +187,12 @@ impl Journal {
             check: walk.check,
             closing: None,
             closed: true,
+            noted: number,
         };
         journal.bare(FrameKind::Opening).map_err(OpenError::io(&path))?;
         journal.segment.file.sync().map_err(OpenError::io(&path))?;
         journal.advance_bare();
+        journal.note();
         if let Some((at, end)) = walk.end
             && let Some(last) = walk.segments.get(at)
         {
@@ -276,6 +282,10 @@ impl Journal {
     pub(crate) fn sync(&mut self) -> io::Result<()> {
         self.segment.file.sync()?;
         self.spares.ask(self.segment.number + 1);
+        if self.noted != self.segment.number {
+            self.noted = self.segment.number;
+            self.spares.note_soon(self.reached());
+        }
         Ok(())
     }
 
@@ -293,8 +303,19 @@ impl Journal {
             self.segment.file.sync()?;
             self.check = check;
             self.advance_bare();
+            self.spares.note_soon(self.reached());
         }
         Ok(())
+    }
+
+    /// How far it reaches; what stands there has been synced.
+    fn reached(&self) -> Reached {
+        Reached { segment: self.segment.number, number: self.number, check: self.check }
+    }
+
+    /// Notes beside the journal how far it reaches; everything has been synced.
+    pub(crate) fn note(&self) {
+        self.spares.note(self.reached());
     }
 
     /// Whether a closing frame waits for its sync.

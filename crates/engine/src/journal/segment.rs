@@ -34,7 +34,10 @@ use std::{
 
 use ossia_store::mutants::{self, Mutant};
 
-use super::frame::{BLOCK_BYTES, Site};
+use super::{
+    frame::{BLOCK_BYTES, Site},
+    reached::{self, Reached},
+};
 use crate::{
     codec::{Reader, numbered},
     disk::{Access, Disk, DiskFile, is_full},
@@ -319,10 +322,14 @@ pub(crate) struct Spares {
     keep_max: usize,
     state: Mutex<State>,
     changed: Condvar,
+    /// The last frame that was noted; held while a note is written.
+    noted: Mutex<u64>,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    /// How far the journal reaches, to be noted.
+    note: Option<Reached>,
     ready: VecDeque<Segment>,
     /// Segments that were given up and still have their names, oldest first. Only the maker takes those away, in this order: a gap
     /// between the names that stand would be taken for a loss.
@@ -346,7 +353,25 @@ impl State {
 impl Spares {
     pub(crate) fn new(yard: Yard, bytes: u64, keep_max: usize, ready: VecDeque<Segment>) -> Self {
         let state = Mutex::new(State { ready, ..State::default() });
-        Self { yard, bytes, keep_max, state, changed: Condvar::new() }
+        Self { yard, bytes, keep_max, state, changed: Condvar::new(), noted: Mutex::default() }
+    }
+
+    /// Has it noted how far the journal reaches; not by the caller, who has better things to do.
+    pub(crate) fn note_soon(&self, reached: Reached) {
+        self.lock().note = Some(reached);
+        self.changed.notify_all();
+    }
+
+    /// Notes it now. Where that fails the older note stands, which is as true.
+    pub(crate) fn note(&self, reached: Reached) {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        if *noted >= reached.number {
+            return;
+        }
+        match reached::write(&self.yard, reached) {
+            Ok(()) => *noted = reached.number,
+            Err(error) => tracing::warn!(%error, "could not note how far the journal reaches"),
+        }
     }
 
     /// Takes over the file of a segment that was given up; they come in order.
@@ -419,6 +444,12 @@ impl Spares {
         let mut state = self.lock();
         while !state.stopped && state.broken.is_none() {
             let Some(number) = state.wanted else {
+                if let Some(reached) = state.note.take() {
+                    drop(state);
+                    self.note(reached);
+                    state = self.lock();
+                    continue;
+                }
                 state = match state.given_up.front().copied() {
                     Some(surplus) if state.given_up.len() > self.keep_max => {
                         drop(state);

@@ -87,6 +87,9 @@ fn read_pair(disk: &dyn Disk, folder: &Path) -> io::Result<Result<Pair, Wrong>> 
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Ok(Err(Wrong(current_path, "the file is missing".into())));
         }
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            return Ok(Err(Wrong(current_path, error.to_string())));
+        }
         Err(error) => return Err(error),
     };
     let Some(told) = decode_current(&current) else {
@@ -99,6 +102,9 @@ fn read_pair(disk: &dyn Disk, folder: &Path) -> io::Result<Result<Pair, Wrong>> 
             let what = format!("it names {}, which is missing", path.display());
             return Ok(Err(Wrong(current_path, what)));
         }
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            return Ok(Err(Wrong(path, error.to_string())));
+        }
         Err(error) => return Err(error),
     };
     if checksum(&manifest) != told.checksum {
@@ -108,10 +114,98 @@ fn read_pair(disk: &dyn Disk, folder: &Path) -> io::Result<Result<Pair, Wrong>> 
     Ok(Ok(Pair { current, version: told.version, manifest }))
 }
 
-/// Refuses a tree whose `current` or manifest is not what was written.
-pub(crate) fn verify(disk: &dyn Disk, index: &Path, copies: &Path) -> Result<(), OpenError> {
+/// A table as the manifest names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) id: u64,
+    /// Of the whole file.
+    pub(crate) checksum: u128,
+}
+
+impl Listed {
+    fn path(self, index: &Path) -> PathBuf {
+        index.join("tables").join(self.id.to_string())
+    }
+}
+
+/// The tables that a manifest names: its section `tables` has levels, each with runs, each with tables. `None` if it has another form.
+fn tables_of(manifest: &[u8]) -> Option<Vec<Listed>> {
+    let reader = sfa::Reader::from_reader(&mut io::Cursor::new(manifest)).ok()?;
+    let section = reader.toc().section(b"tables")?;
+    let (start, length) =
+        (usize::try_from(section.pos()).ok()?, usize::try_from(section.len()).ok()?);
+    let mut reader = Reader(manifest.get(start..start.checked_add(length)?)?);
+    let mut tables = Vec::new();
+    for _level in 0..reader.u8()? {
+        for _run in 0..reader.u8()? {
+            for _table in 0..reader.u32()? {
+                let id = reader.u64()?;
+                // The kind of checksum; there is one.
+                reader.reserved(1)?;
+                let checksum = reader.array().map(u128::from_le_bytes)?;
+                let _sequence = reader.u64()?;
+                tables.push(Listed { id, checksum });
+            }
+        }
+    }
+    Some(tables)
+}
+
+/// Refuses tables that are missing or not what was written: the newest ones up to so many bytes are read through. Blocks have
+/// checksums of their own that every read compares; this tells what those cannot, an older or another table under a table's name,
+/// and it names the file.
+pub(crate) fn verify_tables(
+    disk: &dyn Disk,
+    index: &Path,
+    tables: &[Listed],
+    bytes_max: u64,
+) -> Result<(), OpenError> {
+    let damaged = |path: PathBuf, what: &str| {
+        OpenError::Damaged {
+        file: path,
+        offset: 0,
+        what: what.into(),
+        advice: "nothing has been changed; put this file back as it was, or restore the data folder from a backup".into(),
+    }
+    };
+    let mut tables = tables.to_vec();
+    tables.sort_by_key(|table| std::cmp::Reverse(table.id));
+    let mut left = bytes_max;
+    for table in tables {
+        let path = table.path(index);
+        let file = match disk.open(&path, Access::Read) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(damaged(path, "it is missing, and the index's manifest names it"));
+            }
+            Err(error) => return Err(OpenError::Io { path, error }),
+        };
+        let bytes = file.length().map_err(OpenError::io(&path))?;
+        let Some(rest) = left.checked_sub(bytes) else { continue };
+        left = rest;
+        if file_checksum(disk, &path).map_err(OpenError::io(&path))? != table.checksum {
+            return Err(damaged(path, "it does not match its checksum in the index's manifest"));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a tree whose `current` or manifest is not what was written; tells which tables it names.
+pub(crate) fn verify(
+    disk: &dyn Disk,
+    index: &Path,
+    copies: &Path,
+) -> Result<Vec<Listed>, OpenError> {
     match read_pair(disk, index).map_err(OpenError::io(index))? {
-        Ok(_) => Ok(()),
+        Ok(Pair { manifest, version, .. }) => tables_of(&manifest).ok_or_else(|| {
+            OpenError::Damaged {
+                file: index.join(manifest_name(version)),
+                offset: 0,
+                what: "it is whole, and not of a form that this version knows".into(),
+                advice: "nothing has been changed; start the version that wrote it, or restore the data folder from a backup"
+                    .into(),
+            }
+        }),
         Err(Wrong(file, what)) => {
             let advice = match read_pair(disk, copies) {
                 Ok(Ok(Pair { version, .. })) => format!(

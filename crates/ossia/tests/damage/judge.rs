@@ -33,7 +33,7 @@ pub(crate) enum Verdict {
     /// Everything is there and right.
     Served,
     /// So many answers were errors that say so; the rest is right.
-    Refused(usize),
+    Refused(#[expect(dead_code, reason = "for a look at one verdict")] usize),
     /// It does not start, and says why.
     Stopped(String),
     /// Wrong, or missing, without a word; or a word that helps nobody.
@@ -52,22 +52,8 @@ impl Judge {
     }
 
     pub(crate) fn try_one(&self, made: &Made, harm: &Harm, at: usize) -> (Verdict, PathBuf) {
-        let folder = store::folder();
+        let folder = damaged_copy(made, harm);
         let data = folder.path().to_owned();
-        for (name, _) in &made.files {
-            let to = data.join(name);
-            std::fs::create_dir_all(to.parent().unwrap()).unwrap();
-            // What the engine never writes to in place need not be copied, unless it is what is damaged.
-            let text = name.to_str().unwrap();
-            let written = text.contains("journal/") || text == "LOCK";
-            if written
-                || harm.touches(name)
-                || std::fs::hard_link(made.path().join(name), &to).is_err()
-            {
-                std::fs::copy(made.path().join(name), to).unwrap();
-            }
-        }
-        harm.apply(made, &data);
         let judged = catch_unwind(AssertUnwindSafe(|| {
             self.runtime.block_on(async {
                 let looked = look(made, &data, at.is_multiple_of(WRITTEN_TO));
@@ -87,8 +73,25 @@ impl Judge {
     }
 }
 
+/// A copy of a store, damaged.
+pub(crate) fn damaged_copy(made: &Made, harm: &Harm) -> tempfile::TempDir {
+    let folder = store::folder();
+    for (name, _) in &made.files {
+        let to = folder.path().join(name);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        // What the engine never writes to in place need not be copied, unless it is what is damaged.
+        let text = name.to_str().unwrap();
+        let copied = text.contains("journal/") || text == "LOCK" || harm.touches(name);
+        if copied || std::fs::hard_link(made.path().join(name), &to).is_err() {
+            std::fs::copy(made.path().join(name), to).unwrap();
+        }
+    }
+    harm.apply(made, folder.path());
+    folder
+}
+
 /// A start that stops must name something in the folder, and what to do.
-fn stopped(data: &Path, message: String) -> Verdict {
+pub(crate) fn stopped(data: &Path, message: String) -> Verdict {
     let names = message.contains(&format!("{}/", data.display()));
     let advises = ["restore", "copy ", "remove "].iter().any(|word| message.contains(word));
     if names && advises {

@@ -211,11 +211,20 @@ impl Open {
 
 /// Makes one.
 pub(crate) fn make(random: &mut Random) -> Made {
+    make_with(random, 150_000)
+}
+
+/// One with less in it, to be kept.
+pub(crate) fn make_small(random: &mut Random) -> Made {
+    make_with(random, 9_000)
+}
+
+fn make_with(random: &mut Random, large: usize) -> Made {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
     let folder = folder();
     let (mut known, mut deleted) = (BTreeMap::new(), BTreeSet::new());
-    runtime.block_on(fill(folder.path(), random, &mut known, &mut deleted));
+    runtime.block_on(fill(folder.path(), random, &mut known, &mut deleted, large));
     let old = files(folder.path());
     let old: Vec<_> = old
         .into_iter()
@@ -240,14 +249,15 @@ async fn fill(
     random: &mut Random,
     known: &mut BTreeMap<String, Known>,
     deleted: &mut BTreeSet<String>,
+    large: usize,
 ) {
     let open = Open::new(data, true).await;
     let input =
         CreateBucketInput { name: bucket(), acl: None, storage_class: None, redundancy: None };
     open.objects.create_bucket(input).await.unwrap();
     let mut writer = Writer { objects: &open.objects, known, deleted };
-    writer.put("large/whole", random.bytes(150_000)).await;
-    writer.append("large/log", &random.bytes(70_000)).await;
+    writer.put("large/whole", random.bytes(large)).await;
+    writer.append("large/log", &random.bytes(large / 2)).await;
     for round in 0..200 {
         for log in 0..4 {
             let count = 1 + random.below(600) as usize;
@@ -279,7 +289,7 @@ async fn go_on(
     let mut writer = Writer { objects: &open.objects, known, deleted };
     writer.append("large/log", &random.bytes(300)).await;
     writer.copy("large/whole", "large/copy").await;
-    writer.put("staged", random.bytes(9_000)).await;
+    writer.put("staged", random.bytes(5_000)).await;
     for log in 0..4 {
         for _ in 0..3 {
             let count = 1 + random.below(900) as usize;

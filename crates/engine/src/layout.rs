@@ -12,6 +12,7 @@
 //! shard-0/index/       lsm-tree's files
 //! shard-0/copies/      copies of the index's `current` and manifest
 //! shard-0/values/      files of the value log
+//! shard-0/reached      how far the journal is known to reach
 //! blobs/<2 hex>/       blobs that the index names
 //! staging/             blobs on their way
 //! ```

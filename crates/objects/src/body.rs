@@ -6,7 +6,8 @@ use bytes::Bytes;
 use futures_core::Stream;
 use thiserror::Error;
 
-/// Pieces of an upload. Polled only while the object layer has room for the next piece.
+/// Pieces of an upload. Polled only while the object layer has room for the next piece. An empty piece asks it to keep as little
+/// as it can of what came before in memory: nothing more comes for a while.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send>>;
 
 /// An upload and what was announced about it.

@@ -23,6 +23,9 @@ const MD5_INLINE_BYTES: usize = 64 << 10;
 const MD5_BATCH_BYTES: usize = 512 << 10;
 const MD5_BATCH_PIECES: usize = 512;
 
+/// What may stay in memory of a body of which nothing comes for a while.
+const RESTING_BYTES_MAX: usize = 16 << 10;
+
 /// First byte of a blob's owner.
 const OWNER_FORMAT: u8 = 1;
 /// How much of the key stands in a blob's owner, for a human who looks.
@@ -133,6 +136,13 @@ pub(crate) async fn take(
     let mut sink = Sink::new(limits.inline_bytes_max);
     while let Some(piece) = poll_fn(|cx| body.stream.as_mut().poll_next(cx)).await {
         let piece = piece.map_err(IntakeError::Body)?;
+        if piece.is_empty() {
+            sink.rest(store, || owner(partition, key)).await?;
+            if let Some(md5) = &mut md5 {
+                md5.rest().await?;
+            }
+            continue;
+        }
         length = length.saturating_add(piece.len() as u64);
         if length > announced {
             return Err(IntakeError::Body(BodyError::TooLong));
@@ -190,9 +200,6 @@ impl Sink {
         owner: impl FnOnce() -> Bytes,
         piece: Bytes,
     ) -> Result<(), Failure> {
-        if piece.is_empty() {
-            return Ok(());
-        }
         if let Some(blob) = &mut self.blob {
             return Ok(blob.write(piece).await?);
         }
@@ -201,13 +208,41 @@ impl Sink {
             self.hold(piece);
             return Ok(());
         }
-        let mut blob = store.create(owner()).await?;
-        for held in self.held() {
-            blob.write(held).await?;
-        }
-        blob.write(piece).await?;
-        self.blob = Some(blob);
+        self.blob_of_all(store, owner).await?.write(piece).await?;
         Ok(())
+    }
+
+    /// Keeps as little as it can in memory: with many slow clients that is what counts.
+    async fn rest(
+        &mut self,
+        store: &dyn Store,
+        owner: impl FnOnce() -> Bytes,
+    ) -> Result<(), Failure> {
+        if self.blob.is_none() && self.held_bytes <= RESTING_BYTES_MAX {
+            return Ok(());
+        }
+        // An empty piece has the blob write what it gathered.
+        self.blob_of_all(store, owner).await?.write(Bytes::new()).await?;
+        Ok(())
+    }
+
+    /// The blob that this becomes, with all that was held.
+    async fn blob_of_all(
+        &mut self,
+        store: &dyn Store,
+        owner: impl FnOnce() -> Bytes,
+    ) -> Result<&mut Box<dyn BlobWriter>, Failure> {
+        let blob = match self.blob.take() {
+            Some(blob) => blob,
+            None => {
+                let mut blob = store.create(owner()).await?;
+                for held in self.held() {
+                    blob.write(held).await?;
+                }
+                blob
+            }
+        };
+        Ok(self.blob.insert(blob))
     }
 
     fn hold(&mut self, piece: Bytes) {
@@ -255,16 +290,26 @@ impl Md5Lane {
         self.waiting_bytes += piece.len();
         self.waiting.push(piece);
         if self.waiting_bytes >= MD5_BATCH_BYTES || self.waiting.len() >= MD5_BATCH_PIECES {
-            // One job at a time, so a client faster than the hash waits here.
-            let mut state = self.state().await?;
-            let batch = mem::take(&mut self.waiting);
-            self.waiting_bytes = 0;
-            self.job = Some(tokio::task::spawn_blocking(move || {
-                batch.iter().for_each(|piece| state.update(piece));
-                state
-            }));
+            self.hash().await?;
         }
         Ok(())
+    }
+
+    async fn hash(&mut self) -> Result<(), Failure> {
+        // One job at a time, so a client faster than the hash waits here.
+        let mut state = self.state().await?;
+        let batch = mem::take(&mut self.waiting);
+        self.waiting_bytes = 0;
+        self.job = Some(tokio::task::spawn_blocking(move || {
+            batch.iter().for_each(|piece| state.update(piece));
+            state
+        }));
+        Ok(())
+    }
+
+    /// Keeps as little as it can in memory.
+    async fn rest(&mut self) -> Result<(), Failure> {
+        if self.waiting_bytes > RESTING_BYTES_MAX { self.hash().await } else { Ok(()) }
     }
 
     async fn state(&mut self) -> Result<Md5, Failure> {

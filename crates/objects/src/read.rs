@@ -154,18 +154,26 @@ impl fmt::Debug for Extents {
 impl OpenObject {
     /// A part of the object's bytes, which keeps them readable by itself. A range past the end is cut there.
     pub fn read(&self, range: Range<u64>) -> Download {
+        self.read_in_pieces(range, usize::MAX)
+    }
+
+    /// The same in pieces of at most `piece_bytes`, where that is less than [`crate::Settings::read_piece_bytes`]: less memory for
+    /// a reader, and more work.
+    pub fn read_in_pieces(&self, range: Range<u64>, piece_bytes: usize) -> Download {
+        let at_most = piece_bytes.max(1);
         let end = range.end.min(self.info.length);
         let start = range.start.min(end);
         match &self.held {
             Held::Inline { bytes, piece_bytes } => {
                 let at =
                     |position| usize::try_from(position).unwrap_or(usize::MAX).min(bytes.len());
-                let piece_bytes = *piece_bytes;
+                let piece_bytes = at_most.min(*piece_bytes);
                 Download(Supply::Inline { rest: bytes.slice(at(start)..at(end)), piece_bytes })
             }
             Held::Extents(extents) => {
                 let cursor = Cursor {
                     extents: Arc::clone(extents),
+                    piece_bytes: at_most.min(extents.piece_bytes),
                     position: start,
                     end,
                     page: PAGE_FIRST,
@@ -277,6 +285,7 @@ impl Steps {
 
 /// Where a download is.
 struct Cursor {
+    piece_bytes: usize,
     extents: Arc<Extents>,
     position: u64,
     end: u64,
@@ -391,7 +400,7 @@ impl Cursor {
         };
         let in_blob = offset + (self.position - start);
         // Pieces end at multiples of their length in the blob: a store verifies whole blocks, and none is then read twice.
-        let piece_bytes = extents.piece_bytes as u64;
+        let piece_bytes = self.piece_bytes as u64;
         let length = (end - self.position).min(piece_bytes - in_blob % piece_bytes);
         if self.blob.as_ref().is_none_or(|(open, _)| *open != id) {
             self.blob = Some((id, extents.store.open(id).await?));
@@ -399,7 +408,7 @@ impl Cursor {
         let Some((_, reader)) = &self.blob else {
             return Err(Failure::Internal("no blob at hand".into()));
         };
-        let wanted = usize::try_from(length).unwrap_or(extents.piece_bytes);
+        let wanted = usize::try_from(length).unwrap_or(self.piece_bytes);
         let bytes = reader.read(in_blob, wanted).await?;
         if bytes.len() != wanted {
             return Err(Failure::Damaged("a blob gave fewer bytes than it has".into()));
@@ -418,7 +427,7 @@ impl Cursor {
             let FoundSource::Payload(payload) = found.source else {
                 break;
             };
-            if sum > 0 && sum + found.length > extents.piece_bytes as u64 {
+            if sum > 0 && sum + found.length > self.piece_bytes as u64 {
                 break;
             }
             sum += found.length;

@@ -19,6 +19,7 @@ mod handlers;
 mod http;
 pub mod identity;
 pub mod metrics;
+mod rarely;
 mod screen;
 mod server;
 mod service;

@@ -25,7 +25,7 @@ use ossia_objects::{Health, Objects};
 use ossia_protocol::operation::Operation;
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
 
-use crate::http::Admission;
+use crate::http::{Admission, Refusals, Requests};
 
 /// Threads beyond this many share.
 const SLOTS: usize = 16;
@@ -79,6 +79,8 @@ pub(crate) struct Meters {
     slots: [Slot; SLOTS],
     accepted: AtomicU64,
     closed: AtomicU64,
+    /// What never became a request.
+    pub(crate) refusals: Refusals,
 }
 
 /// One thread's share, on cache lines that no other thread writes to.
@@ -180,6 +182,7 @@ pub(crate) struct Sources {
     pub(crate) objects: Objects,
     pub(crate) uploads: Admission,
     pub(crate) downloads: Admission,
+    pub(crate) requests: Arc<Requests>,
     pub(crate) figures: Option<Figures>,
 }
 
@@ -209,9 +212,10 @@ impl Sources {
         text
     }
 
-    fn own(&self) -> [Figure; 6] {
+    fn own(&self) -> [Figure; 12] {
         let meters = &self.meters;
         let counter = |name, help, value| Figure { name, help, kind: FigureKind::Counter, value };
+        let gauge = |name, help, value| Figure { name, help, kind: FigureKind::Gauge, value };
         [
             counter(
                 "ossia_received_bytes_total",
@@ -228,12 +232,33 @@ impl Sources {
                 "connections of clients that were accepted",
                 meters.accepted.load(Ordering::Relaxed),
             ),
-            Figure {
-                name: "ossia_connections",
-                help: "connections of clients",
-                kind: FigureKind::Gauge,
-                value: meters.connections(),
-            },
+            gauge("ossia_connections", "connections of clients", meters.connections()),
+            counter(
+                "ossia_connection_refusals_total",
+                "connections closed because their address had limits.connections_per_address",
+                meters.refusals.crowded(),
+            ),
+            counter(
+                "ossia_malformed_requests_total",
+                "requests that were no HTTP, or too large to be read",
+                meters.refusals.malformed(),
+            ),
+            gauge("ossia_requests", "requests that are worked on", self.requests.now()),
+            counter(
+                "ossia_request_refusals_total",
+                "requests answered 503 because limits.requests_max or requests_per_address were worked on",
+                self.requests.refusals(),
+            ),
+            gauge(
+                "ossia_upload_reserved_bytes",
+                "how much of limits.body_bytes is in use",
+                self.uploads.reserved(),
+            ),
+            gauge(
+                "ossia_download_reserved_bytes",
+                "how much of limits.download_bytes is in use",
+                self.downloads.reserved(),
+            ),
             counter(
                 "ossia_upload_refusals_total",
                 "requests answered 503 because limits.body_bytes were in use",

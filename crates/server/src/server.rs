@@ -10,7 +10,7 @@ use tokio::net::TcpSocket;
 use crate::{
     auth::Authenticator,
     config::{self, Config, CopySource, Limits},
-    http::{Admission, Front, FrontSettings},
+    http::{Admission, Front, FrontSettings, Guests, Requests, Tempo},
     identity::Identity,
     metrics::{Figures, Sources, Window},
     service::App,
@@ -46,6 +46,13 @@ impl fmt::Debug for Server {
 /// How many connections the system may keep for the accept loop to come.
 const BACKLOG: u32 = 1024;
 
+/// What a download holds: one piece that the client is taking, one behind it, one read ahead.
+const DOWNLOAD_PIECES: u64 = 3;
+/// A piece for one of very many readers.
+pub(crate) const LEAN_PIECE_BYTES: usize = 32 << 10;
+/// What a long upload may hold when it is slow, or one of very many.
+const UPLOAD_LEAN_BYTES: u64 = 64 << 10;
+
 impl Server {
     /// Listens and starts to answer. `config` must have been checked, `objects` opened with [`object_settings`] and the same clock.
     /// `figures` tells of the store behind `objects`, for `metrics.listen`.
@@ -64,8 +71,9 @@ impl Server {
         let port = listener.local_addr().map_err(listen)?.port();
         let limits = config.limits.clone();
         let wait = Duration::from_millis(limits.body_wait_ms);
-        // One piece that the client is taking, one behind it, one read ahead.
-        let download_each = 3 * object_settings(&config).read_piece_bytes as u64;
+        let share = limits.share();
+        let download_each = DOWNLOAD_PIECES * object_settings(&config).read_piece_bytes as u64;
+        let download_lean = DOWNLOAD_PIECES * LEAN_PIECE_BYTES as u64;
         let app = App {
             objects: objects.clone(),
             clock,
@@ -77,8 +85,21 @@ impl Server {
                 config.auth.strict_region,
             ),
             addressing: Addressing::new(config.domain.iter().map(String::as_str), config.cnames()),
-            uploads: Admission::new(limits.body_bytes, limits.body_bytes_each, wait),
-            downloads: Admission::new(limits.download_bytes, download_each, wait),
+            uploads: Admission::new(
+                limits.body_bytes,
+                share.upload_bytes as u64,
+                limits.body_bytes_each,
+                UPLOAD_LEAN_BYTES,
+                wait,
+            ),
+            downloads: Admission::new(
+                limits.download_bytes,
+                share.download_bytes as u64,
+                download_each,
+                download_lean,
+                wait,
+            ),
+            requests: Arc::new(Requests::new(limits.requests_max)),
             config: config.clone(),
             meters: Arc::default(),
         };
@@ -87,7 +108,8 @@ impl Server {
             Some(address) => Some(window(address, &app, figures)?),
             None => None,
         };
-        let front = Front::open(listener, Arc::new(app), front_settings(&limits), meters)
+        let guests = Guests::new(share, limits.trusted());
+        let front = Front::open(listener, Arc::new(app), front_settings(&limits), meters, guests)
             .map_err(listen)?;
         Ok(Server { front, window, objects, grace: Duration::from_millis(limits.shutdown_ms) })
     }
@@ -145,6 +167,7 @@ fn window(address: SocketAddr, app: &App, figures: Option<Figures>) -> Result<Wi
         objects: app.objects.clone(),
         uploads: app.uploads.clone(),
         downloads: app.downloads.clone(),
+        requests: Arc::clone(&app.requests),
         figures,
     };
     listen_on(address)
@@ -165,7 +188,14 @@ fn front_settings(limits: &Limits) -> FrontSettings {
         connections_max: limits.connections_max,
         idle: Duration::from_millis(limits.idle_ms),
         head_read: Duration::from_millis(limits.head_read_ms),
-        body_stall: Duration::from_millis(limits.body_stall_ms),
+        idle_crowded: Duration::from_millis(limits.idle_crowded_ms),
+        request: Duration::from_millis(limits.request_ms),
+        tempo: Tempo {
+            stall: Duration::from_millis(limits.body_stall_ms),
+            window: Duration::from_millis(limits.body_rate_ms),
+            window_bytes: limits.body_rate.saturating_mul(limits.body_rate_ms) / 1000,
+        },
+        heads_bytes: limits.heads_bytes,
         drain_bytes: limits.drain_bytes,
         drain_time: Duration::from_millis(limits.drain_ms),
         // Heads above the limits must be read whole for their error to be told; twice is enough for honest mistakes.

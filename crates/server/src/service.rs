@@ -21,7 +21,7 @@ use crate::{
     auth::{AuthRefusal, Authenticator, Caller, HeaderView, first},
     config::Config,
     handlers::{self, error as errors},
-    http::{Admission, Reply, Request, RequestId, Service},
+    http::{Admission, Refusal, Reply, Request, RequestId, Requests, Service},
     metrics::Meters,
 };
 
@@ -39,6 +39,8 @@ pub(crate) struct App {
     pub(crate) uploads: Admission,
     /// Room for bodies that go out; of its own, so that slow readers stop no writer.
     pub(crate) downloads: Admission,
+    /// Room for requests.
+    pub(crate) requests: Arc<Requests>,
     pub(crate) meters: Arc<Meters>,
 }
 
@@ -86,6 +88,31 @@ impl Service for App {
         self.meters.answered(None, StatusCode::INTERNAL_SERVER_ERROR);
         errors::render(&error, id, host_or_default(host), method == Method::HEAD)
     }
+
+    fn refused(&self, id: RequestId, refusal: Refusal) -> Reply {
+        let limits = &self.config.limits;
+        let error = match refusal {
+            Refusal::Malformed => OssError::new(ErrorCode::InvalidRequest)
+                .with_message("The request is no HTTP/1.1 request."),
+            Refusal::TargetTooLong => target_too_long(limits.uri_bytes),
+            Refusal::HeadersTooLarge => headers_too_large(limits.header_bytes),
+            Refusal::Crowded => OssError::service_unavailable(errors::RETRY_BUSY_SECONDS),
+        };
+        // Nobody can tell whether it was a HEAD, nor which host was meant.
+        errors::render(&error, id, host_or_default(""), false)
+    }
+}
+
+fn target_too_long(max: usize) -> OssError {
+    OssError::new(ErrorCode::InvalidArgument).with_message(format!(
+        "The request target exceeds the maximum allowed size of {max} bytes."
+    ))
+}
+
+fn headers_too_large(max: usize) -> OssError {
+    OssError::new(ErrorCode::InvalidArgument).with_message(format!(
+        "The request headers exceed the maximum allowed size of {max} bytes."
+    ))
 }
 
 impl App {
@@ -104,6 +131,11 @@ impl App {
         if parts.path == HEALTH_PATH && target.is_service_host() {
             return self.health(&request.method);
         }
+        // After the health check, which a supervisor asks for most when there is much to do.
+        let _slot = self
+            .requests
+            .enter(&request.guest)
+            .ok_or_else(|| OssError::service_unavailable(errors::RETRY_BUSY_SECONDS))?;
         let query = Query::parse(parts.query.unwrap_or_default().as_bytes()).map_err(|error| {
             OssError::new(ErrorCode::InvalidArgument).with_message(error.to_string())
         })?;
@@ -131,18 +163,12 @@ impl App {
         let limits = &self.config.limits;
         let uri = request.target.path_and_query().map_or(0, |target| target.as_str().len());
         if uri > limits.uri_bytes {
-            return Err(OssError::new(ErrorCode::InvalidArgument).with_message(format!(
-                "The request target exceeds the maximum allowed size of {} bytes.",
-                limits.uri_bytes
-            )));
+            return Err(target_too_long(limits.uri_bytes));
         }
         let headers: usize =
             request.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         if headers > limits.header_bytes {
-            return Err(OssError::new(ErrorCode::InvalidArgument).with_message(format!(
-                "The request headers exceed the maximum allowed size of {} bytes.",
-                limits.header_bytes
-            )));
+            return Err(headers_too_large(limits.header_bytes));
         }
         check_framing(&request.headers)
     }

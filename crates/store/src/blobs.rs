@@ -42,7 +42,8 @@ pub struct StagedBlob {
 
 /// A blob being written. Dropping it before [`BlobWriter::finish`] abandons the bytes.
 pub trait BlobWriter: Send {
-    /// Adds bytes at the end; returns when they are accepted, not when they are durable.
+    /// Adds bytes at the end; returns when they are accepted, not when they are durable. No bytes: what was gathered in memory is
+    /// written out.
     ///
     /// # Errors
     /// [`BlobError::Full`], [`BlobError::Io`], [`BlobError::Poisoned`]; the writer is of no more use then.

@@ -202,9 +202,10 @@ fn write_all(writing: &mut Writing, pieces: &[Bytes]) -> Result<(), BlobError> {
 impl BlobWriter for Writer {
     fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<(), BlobError>> {
         Box::pin(async move {
+            let now = bytes.is_empty() && self.gathered_bytes > 0;
             self.gathered_bytes += bytes.len();
             self.gathered.push(bytes);
-            if self.gathered_bytes < GATHER_BYTES {
+            if self.gathered_bytes < GATHER_BYTES && !now {
                 return match self.writing {
                     Some(_) => Ok(()),
                     None => Err(BlobError::Io("an earlier write failed".into())),

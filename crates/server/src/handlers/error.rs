@@ -1,13 +1,5 @@
 //! What went wrong, on the wire: the one table from the object layer's errors to OSS's, and the form of an error answer.
 
-use std::{
-    sync::{
-        LazyLock,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Instant,
-};
-
 use http::{HeaderName, HeaderValue, StatusCode};
 use ossia_objects::{
     AppendError, BodyError, BucketError, BucketSetting, CopyError, CreateBucketError,
@@ -18,13 +10,16 @@ use ossia_protocol::{
     names::{BucketName, ObjectKey},
 };
 
-use crate::http::{Reply, RequestId};
+use crate::{
+    http::{Reply, RequestId},
+    rarely::Rarely,
+};
 
 const X_OSS_EC: HeaderName = HeaderName::from_static("x-oss-ec");
 const X_OSS_ERR: HeaderName = HeaderName::from_static("x-oss-err");
 
 /// How long a client should wait before it repeats a request that found the store busy, and one that found it unable.
-const RETRY_BUSY_SECONDS: u32 = 1;
+pub(crate) const RETRY_BUSY_SECONDS: u32 = 1;
 const RETRY_UNABLE_SECONDS: u32 = 30;
 
 /// An error as an answer. A HEAD has no body: its XML travels in `x-oss-err`; a 304 has neither.
@@ -51,29 +46,6 @@ pub(crate) fn render(error: &OssError, id: RequestId, host: &str, head: bool) ->
         }
     }
     reply
-}
-
-/// Lets one message through a second: a full disk under load would otherwise fill the log as well.
-struct Rarely {
-    next_ms: AtomicU64,
-}
-
-impl Rarely {
-    const fn new() -> Rarely {
-        Rarely { next_ms: AtomicU64::new(0) }
-    }
-
-    fn now(&self) -> bool {
-        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-        let now = u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let next = self.next_ms.load(Ordering::Relaxed);
-        let later = now.saturating_add(1000);
-        now >= next
-            && self
-                .next_ms
-                .compare_exchange(next, later, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
-    }
 }
 
 /// The store's own trouble. It is logged here, since nobody behind this point sees it.
@@ -265,13 +237,6 @@ pub(crate) fn list(error: ListError, bucket: &BucketName) -> OssError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn one_message_a_second_passes() {
-        let rarely = Rarely::new();
-        assert!(rarely.now());
-        assert!((0..1000).all(|_| !rarely.now()));
-    }
 
     #[test]
     fn what_the_store_cannot_do_now_is_503_with_a_time_and_what_went_wrong_is_500() {

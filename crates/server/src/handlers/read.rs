@@ -2,6 +2,7 @@
 
 use std::{
     future::poll_fn,
+    ops::Range,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -9,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use futures_core::Stream;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use ossia_objects::{Download, ObjectInfo};
+use ossia_objects::{Download, ObjectInfo, OpenObject};
 use ossia_protocol::{
     attributes,
     conditions::{ConditionOutcome, Conditions},
@@ -21,6 +22,7 @@ use super::{error as errors, fields};
 use crate::{
     auth::{Caller, HeaderView},
     http::{Cut, Pace, Reply, Reserved},
+    server::LEAN_PIECE_BYTES,
     service::Call,
 };
 
@@ -75,9 +77,7 @@ pub(super) async fn get_object(call: &Call<'_>) -> Result<Reply, OssError> {
     let mut reply = if length == 0 {
         Reply::empty(status)
     } else {
-        let download = open.read(first..end);
-        drop(open);
-        let transfer = Transfer::start(call, download, length, traffic_limit).await?;
+        let transfer = Transfer::start(call, open, first..end, traffic_limit).await?;
         Reply::stream(status, Box::pin(transfer), length)
     };
     reply.headers = headers;
@@ -176,16 +176,21 @@ impl Transfer {
     /// Reads the first piece, so that damage that shows at once is told by a status and not by a broken connection.
     async fn start(
         call: &Call<'_>,
-        mut download: Download,
-        length: u64,
+        open: OpenObject,
+        range: Range<u64>,
         traffic_limit: Option<u64>,
     ) -> Result<Transfer, OssError> {
-        let reserved = call
-            .app
-            .downloads
-            .reserve(Some(length))
-            .await
-            .ok_or_else(|| OssError::service_unavailable(1))?;
+        let length = range.end - range.start;
+        let own = call.request.guest.downloads();
+        let reserved = call.app.downloads.reserve(Some(length), own).await;
+        let reserved =
+            reserved.ok_or_else(|| OssError::service_unavailable(errors::RETRY_BUSY_SECONDS))?;
+        let mut download = match reserved.is_lean() {
+            true => open.read_in_pieces(range, LEAN_PIECE_BYTES),
+            false => open.read(range),
+        };
+        // The download keeps the bytes readable by itself.
+        drop(open);
         let first = poll_fn(|cx| Pin::new(&mut download).poll_next(cx)).await;
         let ready = match first {
             Some(Ok(piece)) => piece,

@@ -3,6 +3,7 @@
 use std::{
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use ossia_protocol::{
     attributes::{self, ObjectAttributes},
     error::{ErrorCode, OssError},
 };
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::error as errors;
 use crate::{
@@ -56,14 +58,14 @@ impl Announced {
             length => Some(
                 call.app
                     .uploads
-                    .reserve(length)
+                    .reserve(length, call.request.guest.uploads())
                     .await
-                    .ok_or_else(|| OssError::service_unavailable(1))?,
+                    .ok_or_else(|| OssError::service_unavailable(errors::RETRY_BUSY_SECONDS))?,
             ),
         };
         let stream = call.request.intake.stream(limit, self.traffic_limit.map(Pace::new));
         Ok(Body {
-            stream: Box::pin(Upload { stream, _reserved: reserved }),
+            stream: Box::pin(Upload::new(stream, reserved, call.app.config.limits.body_lull_ms)),
             length: self.length,
             md5: self.md5,
             crc64: self.crc64,
@@ -84,9 +86,9 @@ pub(super) async fn whole_body(
         length => Some(
             call.app
                 .uploads
-                .reserve_whole(length, limit)
+                .reserve_whole(length, limit, call.request.guest.uploads())
                 .await
-                .ok_or_else(|| OssError::service_unavailable(1))?,
+                .ok_or_else(|| OssError::service_unavailable(errors::RETRY_BUSY_SECONDS))?,
         ),
     };
     match intake.collect(limit).await {
@@ -96,16 +98,148 @@ pub(super) async fn whole_body(
 }
 
 /// A body with the memory that is set aside for it.
+///
+/// A long one that is slow gives most of it back, and passes through in gulps from then on, after each of which the object layer
+/// is asked to keep as little as it can in memory. It takes the memory again when it is fast and there is room. It never waits for
+/// that: those that wait while they hold some could wait for one another.
 struct Upload {
     stream: UploadStream,
-    _reserved: Option<Reserved>,
+    reserved: Option<Reserved>,
+    /// `None` for a short one.
+    lull: Option<Lull>,
+}
+
+/// How slow a long body is.
+struct Lull {
+    /// Looked at after so much waiting.
+    after: Duration,
+    waiting_since: Option<Instant>,
+    waited: Duration,
+    /// Bytes that the waiting brought.
+    brought: usize,
+    /// Bytes since the object layer was asked last to keep little.
+    gulp: usize,
+    timer: Option<Pin<Box<Sleep>>>,
+    slow: bool,
+    next: Next,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// Nothing but bytes.
+    Bytes,
+    /// An empty piece.
+    Rest,
+    /// It has been given: what was held is written out.
+    Rested,
+}
+
+/// What brings less than this in `body_lull_ms` is slow: 256 KiB a second at its default.
+const SLOW_BYTES: usize = 256 << 10;
+/// What brings as much as this before that is fast.
+const FAST_BYTES: usize = 1 << 20;
+/// How much of a slow body is taken before it is written out.
+const GULP_BYTES: usize = 32 << 10;
+
+impl Upload {
+    fn new(stream: UploadStream, reserved: Option<Reserved>, lull_ms: u64) -> Upload {
+        let lull = reserved.as_ref().is_some_and(Reserved::can_be_lean).then(|| Lull {
+            after: Duration::from_millis(lull_ms),
+            waiting_since: None,
+            waited: Duration::ZERO,
+            brought: 0,
+            gulp: 0,
+            timer: None,
+            slow: false,
+            next: Next::Bytes,
+        });
+        Upload { stream, reserved, lull }
+    }
+}
+
+impl Lull {
+    /// Bytes have come.
+    fn came(&mut self, bytes: usize, lean: bool) {
+        if let Some(since) = self.waiting_since.take() {
+            self.waited += since.elapsed();
+        }
+        self.brought += bytes;
+        self.gulp += bytes;
+        if self.waited >= self.after || self.brought >= FAST_BYTES {
+            self.judge();
+        }
+        if if lean { self.gulp >= GULP_BYTES } else { self.slow } {
+            self.next = Next::Rest;
+        }
+    }
+
+    /// Whether it was slow since this was asked last.
+    fn judge(&mut self) {
+        self.slow = self.brought < SLOW_BYTES;
+        (self.waited, self.brought) = (Duration::ZERO, 0);
+    }
+
+    /// No byte has come yet. Ready when that has lasted too long.
+    fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let now = Instant::now();
+        let until = *self.waiting_since.get_or_insert(now) + (self.after - self.waited);
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        loop {
+            // It fires at most once in each such time; most bytes come long before, and leave it as it is.
+            std::task::ready!(timer.as_mut().poll(cx));
+            if until <= Instant::now() {
+                self.timer = None;
+                self.waiting_since = Some(now);
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(until);
+        }
+    }
 }
 
 impl Stream for Upload {
     type Item = Result<Bytes, BodyError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.stream.poll_chunk(cx).map(|next| next.map(|chunk| chunk.map_err(body_error)))
+        let Upload { stream, reserved, lull } = &mut *self;
+        let (Some(lull), Some(reserved)) = (lull, reserved) else {
+            return stream.poll_chunk(cx).map(|next| next.map(|chunk| chunk.map_err(body_error)));
+        };
+        match lull.next {
+            Next::Bytes => {}
+            Next::Rest => {
+                lull.next = Next::Rested;
+                return Poll::Ready(Some(Ok(Bytes::new())));
+            }
+            Next::Rested => {
+                (lull.next, lull.gulp) = (Next::Bytes, 0);
+                match lull.slow {
+                    true => reserved.make_lean(),
+                    false => reserved.make_whole(),
+                }
+            }
+        }
+        match stream.poll_chunk(cx) {
+            Poll::Ready(next) => {
+                if let Some(Ok(chunk)) = &next {
+                    lull.came(chunk.len(), reserved.is_lean());
+                }
+                Poll::Ready(next.map(|chunk| chunk.map_err(body_error)))
+            }
+            // A lean one with nothing to write out has nothing to give back.
+            Poll::Pending if reserved.is_lean() && lull.gulp == 0 => {
+                lull.waiting_since.get_or_insert_with(Instant::now);
+                Poll::Pending
+            }
+            Poll::Pending => loop {
+                std::task::ready!(lull.poll_waiting(cx));
+                lull.judge();
+                if lull.slow || reserved.is_lean() {
+                    lull.next = Next::Rested;
+                    return Poll::Ready(Some(Ok(Bytes::new())));
+                }
+            },
+        }
     }
 }
 

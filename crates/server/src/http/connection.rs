@@ -2,6 +2,9 @@
 //!
 //! hyper has one time-out for heads that also counts idle time. Here waiting for a request, reading its head, and a client that
 //! does not read its answer each have their own bound, with one timer a connection that moves only when it fires.
+//!
+//! The socket also puts OSS's own answer in the place of hyper's bare one to a head that it refuses. What hyper writes while no
+//! request is under way and all earlier answers have left its buffer can be nothing else.
 
 use std::{
     io::{self, IoSlice},
@@ -10,16 +13,20 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Poll, Wake, Waker, ready},
     time::Duration,
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    time::Instant,
+    time::{Instant, Sleep},
 };
 
+use super::{
+    intake::DrainLimits,
+    refusal::{Refusal, Refuses},
+};
 use crate::metrics::Meters;
 
 /// Bounds in time for one connection.
@@ -31,6 +38,8 @@ pub(super) struct Patience {
     pub(super) head: Duration,
     /// Without any byte of the answer taken by the client, and without any byte of a body that is waited for.
     pub(super) stall: Duration,
+    /// From the end of a head to the end of its answer.
+    pub(super) request: Duration,
 }
 
 const IDLE: u8 = 0;
@@ -48,6 +57,8 @@ pub(super) struct Watch {
     blocked_ms: AtomicU64,
     /// When a body began to wait for its next byte, plus one; 0 when none waits.
     starved_ms: AtomicU64,
+    /// Whether a request has come whose answer may still be in hyper's buffer.
+    unflushed: AtomicBool,
 }
 
 /// Lives as long as a request and its answer.
@@ -70,11 +81,13 @@ impl Watch {
             since_ms: AtomicU64::new(0),
             blocked_ms: AtomicU64::new(0),
             starved_ms: AtomicU64::new(0),
+            unflushed: AtomicBool::new(false),
         })
     }
 
     /// A request has come in whole as far as its head goes.
     pub(super) fn busy(self: &Arc<Watch>) -> Busy {
+        self.unflushed.store(true, Ordering::Relaxed);
         self.enter(BUSY);
         Busy { watch: Arc::clone(self) }
     }
@@ -88,10 +101,31 @@ impl Watch {
         self.phase.store(phase, Ordering::Relaxed);
     }
 
-    fn heard(&self) {
-        if self.phase.load(Ordering::Relaxed) == IDLE {
+    /// Bytes have come. Says what the connection was doing before.
+    fn heard(&self) -> u8 {
+        let phase = self.phase.load(Ordering::Relaxed);
+        if phase == IDLE {
             self.enter(HEAD);
         }
+        phase
+    }
+
+    /// All that hyper had to write is gone.
+    fn flushed(&self) {
+        if self.phase.load(Ordering::Relaxed) != BUSY && self.unflushed.load(Ordering::Relaxed) {
+            self.unflushed.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether no answer of ours can be on its way out.
+    fn owes_nothing(&self) -> bool {
+        self.phase.load(Ordering::Relaxed) != BUSY && !self.unflushed.load(Ordering::Relaxed)
+    }
+
+    /// Whether no request has been under way for so long.
+    pub(super) fn has_rested(&self, time: Duration) -> bool {
+        let since = self.since_ms.load(Ordering::Relaxed).saturating_add(millis(time));
+        self.phase.load(Ordering::Relaxed) != BUSY && since <= self.now_ms()
     }
 
     fn blocked(&self, blocked: bool) {
@@ -122,7 +156,9 @@ impl Watch {
         let mut until = match self.phase.load(Ordering::Relaxed) {
             IDLE => since.saturating_add(millis(patience.idle)),
             HEAD => since.saturating_add(millis(patience.head)),
-            _ => now.saturating_add(millis(patience.idle.min(patience.head))),
+            _ => since
+                .saturating_add(millis(patience.request))
+                .min(now.saturating_add(millis(patience.idle.min(patience.head)))),
         };
         let blocked = self.blocked_ms.load(Ordering::Relaxed);
         if blocked > 0 {
@@ -188,26 +224,144 @@ impl Wake for Bell {
     }
 }
 
-/// A socket that tells its watch what it sees.
+/// Bytes of heads that have begun and not ended, over all connections. The first piece of each is not counted: most heads have no
+/// other, and the buffer that it lies in is there anyway.
 #[derive(Debug)]
-pub(super) struct Watched {
-    socket: TcpStream,
-    watch: Arc<Watch>,
-    meters: Arc<Meters>,
+pub(super) struct Heads {
+    bytes: AtomicU64,
+    max: u64,
 }
 
-impl Watched {
-    pub(super) fn new(socket: TcpStream, watch: Arc<Watch>, meters: Arc<Meters>) -> Watched {
-        Watched { socket, watch, meters }
+impl Heads {
+    pub(super) fn new(max: u64) -> Arc<Heads> {
+        Arc::new(Heads { bytes: AtomicU64::new(0), max })
     }
 }
 
+/// What the sockets of one server share.
+#[derive(Clone)]
+pub(super) struct Common {
+    pub(super) meters: Arc<Meters>,
+    pub(super) heads: Arc<Heads>,
+    pub(super) refuses: Arc<dyn Refuses>,
+    pub(super) drain: DrainLimits,
+}
+
+/// A socket that tells its watch what it sees.
+pub(super) struct Watched {
+    socket: TcpStream,
+    watch: Arc<Watch>,
+    common: Common,
+    /// Of the head that is coming in.
+    head_bytes: u64,
+    refused: Option<Box<Refused>>,
+}
+
+/// An answer in the place of hyper's, and what the client sends meanwhile.
+struct Refused {
+    answer: Vec<u8>,
+    gone: usize,
+    half_closed: bool,
+    drained: u64,
+    until: Pin<Box<Sleep>>,
+}
+
 impl Watched {
+    pub(super) fn new(socket: TcpStream, watch: Arc<Watch>, common: Common) -> Watched {
+        Watched { socket, watch, common, head_bytes: 0, refused: None }
+    }
+
     fn wrote(&self, polled: &Poll<io::Result<usize>>) {
         self.watch.blocked(polled.is_pending());
         if let Poll::Ready(Ok(count)) = polled {
-            self.meters.sent(*count);
+            self.common.meters.sent(*count);
         }
+    }
+
+    fn read(&mut self, count: usize) -> io::Result<()> {
+        self.common.meters.received(count);
+        match self.watch.heard() {
+            HEAD => {
+                let count = count as u64;
+                self.head_bytes += count;
+                let heads = &self.common.heads;
+                if heads.bytes.fetch_add(count, Ordering::Relaxed) + count > heads.max {
+                    return Err(io::Error::other("limits.heads_bytes are in use"));
+                }
+            }
+            _ => self.forget_head(),
+        }
+        Ok(())
+    }
+
+    fn forget_head(&mut self) {
+        if self.head_bytes > 0 {
+            self.common.heads.bytes.fetch_sub(self.head_bytes, Ordering::Relaxed);
+            self.head_bytes = 0;
+        }
+    }
+
+    /// Whether what hyper writes is its own answer to a head, which ours takes the place of.
+    fn is_replaced(&mut self, written: &[u8]) -> bool {
+        if self.refused.is_some() {
+            return true;
+        }
+        // After `HTTP/1.1 `.
+        if !self.watch.owes_nothing() || written.get(9) != Some(&b'4') {
+            return false;
+        }
+        let answer = self.common.refuses.refuse(Refusal::of_bare(written));
+        let until = Box::pin(tokio::time::sleep(self.common.drain.time));
+        let refused = Refused { answer, gone: 0, half_closed: false, drained: 0, until };
+        self.refused = Some(Box::new(refused));
+        true
+    }
+
+    fn poll_refused(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(refused) = &mut self.refused
+            && refused.gone < refused.answer.len()
+        {
+            let polled = Pin::new(&mut self.socket).poll_write(cx, &refused.answer[refused.gone..]);
+            if let Poll::Ready(Ok(count)) = &polled {
+                refused.gone += *count;
+            }
+            self.wrote(&polled);
+            if ready!(polled)? == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads away what the client still sends, within bounds: closed before that, the answer would be lost with the connection.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(refused) = &mut self.refused else { return Poll::Ready(Ok(())) };
+        if !refused.half_closed {
+            ready!(Pin::new(&mut self.socket).poll_shutdown(cx))?;
+            refused.half_closed = true;
+        }
+        let mut scratch = [0; 4096];
+        for _ in 0..16 {
+            if refused.drained > self.common.drain.bytes
+                || refused.until.as_mut().poll(cx).is_ready()
+            {
+                return Poll::Ready(Ok(()));
+            }
+            let mut buffer = ReadBuf::new(&mut scratch);
+            ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buffer))?;
+            match buffer.filled().len() {
+                0 => return Poll::Ready(Ok(())),
+                count => refused.drained += count as u64,
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.forget_head();
     }
 }
 
@@ -221,8 +375,7 @@ impl AsyncRead for Watched {
         let polled = Pin::new(&mut self.socket).poll_read(cx, buf);
         let count = buf.filled().len() - before;
         if count > 0 {
-            self.meters.received(count);
-            self.watch.heard();
+            self.read(count)?;
         }
         polled
     }
@@ -234,6 +387,9 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.is_replaced(buf) {
+            return self.poll_refused(cx).map_ok(|()| buf.len());
+        }
         let polled = Pin::new(&mut self.socket).poll_write(cx, buf);
         self.wrote(&polled);
         polled
@@ -244,6 +400,10 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.is_replaced(bufs.first().map_or(&[], |first| first)) {
+            let all = bufs.iter().map(|buf| buf.len()).sum();
+            return self.poll_refused(cx).map_ok(|()| all);
+        }
         let polled = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
         self.wrote(&polled);
         polled
@@ -254,10 +414,14 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.watch.flushed();
         Pin::new(&mut self.socket).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.refused.is_some() {
+            return self.poll_linger(cx);
+        }
         Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 }

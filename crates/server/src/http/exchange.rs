@@ -15,8 +15,10 @@ use hyper::body::Incoming;
 
 use super::{
     connection::Watch,
+    guests::Guest,
     intake::{After, Intake},
     listener::FrontShared,
+    refusal::Refusal,
     reply::{Outgoing, Reply},
     stamp::{RequestId, date_header},
 };
@@ -34,6 +36,8 @@ pub(crate) struct Request {
     pub(crate) headers: HeaderMap,
     /// The body.
     pub(crate) intake: Intake,
+    /// Whose it is, by its address.
+    pub(crate) guest: Arc<Guest>,
 }
 
 /// What answers requests.
@@ -46,10 +50,13 @@ pub(crate) trait Service: Send + Sync + 'static {
 
     /// The answer to a request whose handler panicked.
     fn panicked(&self, id: RequestId, host: &str, method: &Method) -> Reply;
+
+    /// The answer to what never became a request. Its body is whole.
+    fn refused(&self, id: RequestId, refusal: Refusal) -> Reply;
 }
 
 /// `x-oss-request-id`.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-oss-request-id");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-oss-request-id");
 /// `x-oss-server-time`.
 const SERVER_TIME: HeaderName = HeaderName::from_static("x-oss-server-time");
 
@@ -57,7 +64,7 @@ const SERVER_TIME: HeaderName = HeaderName::from_static("x-oss-server-time");
 pub(super) async fn exchange<S: Service>(
     shared: &FrontShared<S>,
     watch: &Arc<Watch>,
-    peer: SocketAddr,
+    (peer, guest): (SocketAddr, &Arc<Guest>),
     request: http::Request<Incoming>,
 ) -> http::Response<Outgoing> {
     let started = Instant::now();
@@ -67,10 +74,16 @@ pub(super) async fn exchange<S: Service>(
     let terms = Terms::of(&parts);
     let host = parts.headers.get(header::HOST).cloned();
     let method = parts.method.clone();
-    let intake = Intake::new(&parts.headers, incoming, shared.settings.body_stall, watch);
+    let intake = Intake::new(&parts.headers, incoming, shared.settings.tempo, watch);
     let leftover = intake.leftover();
-    let request =
-        Request { id, method: parts.method, target: parts.uri, headers: parts.headers, intake };
+    let request = Request {
+        id,
+        method: parts.method,
+        target: parts.uri,
+        headers: parts.headers,
+        intake,
+        guest: Arc::clone(guest),
+    };
     // Pinned where it is made: it is a few KiB long, and would be copied each time it is handed on.
     let answer = pin!(shared.service.answer(request));
     let mut reply = match unpanicked(answer).await {

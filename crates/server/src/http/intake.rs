@@ -67,12 +67,23 @@ impl Home {
     }
 }
 
+/// How fast a body must come.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tempo {
+    /// The longest wait for a byte.
+    pub(crate) stall: Duration,
+    /// Over so much waiting...
+    pub(crate) window: Duration,
+    /// ...so many bytes must come.
+    pub(crate) window_bytes: u64,
+}
+
 /// The body of a request, not yet read. Only the connection's own task may read it: its timer is what ends a wait that lasts too
 /// long.
 #[derive(Debug)]
 pub(crate) struct Intake {
     framing: Framing,
-    stall: Duration,
+    tempo: Tempo,
     watch: Arc<Watch>,
     home: Arc<Home>,
 }
@@ -81,7 +92,7 @@ impl Intake {
     pub(super) fn new(
         headers: &HeaderMap,
         incoming: Incoming,
-        stall: Duration,
+        tempo: Tempo,
         watch: &Arc<Watch>,
     ) -> Intake {
         let framing = if headers.contains_key(header::TRANSFER_ENCODING) {
@@ -96,7 +107,7 @@ impl Intake {
             polled: AtomicBool::new(false),
             failed: AtomicBool::new(false),
         };
-        Intake { framing, stall, watch: Arc::clone(watch), home: Arc::new(home) }
+        Intake { framing, tempo, watch: Arc::clone(watch), home: Arc::new(home) }
     }
 
     /// How the body is framed.
@@ -121,9 +132,11 @@ impl Intake {
             home: Arc::clone(&self.home),
             left: limit,
             pace,
-            stall: self.stall,
+            tempo: self.tempo,
             watch: Arc::clone(&self.watch),
             waiting_since: None,
+            waited: Duration::ZERO,
+            brought: 0,
         }
     }
 
@@ -163,10 +176,13 @@ pub(crate) struct UploadStream {
     home: Arc<Home>,
     left: u64,
     pace: Option<Pace>,
-    stall: Duration,
+    tempo: Tempo,
     watch: Arc<Watch>,
     /// Since when the next chunk has been asked for. Time that the reader takes for itself is not the client's.
     waiting_since: Option<Instant>,
+    /// The waiting, and the bytes that it brought, since both were looked at last.
+    waited: Duration,
+    brought: u64,
 }
 
 impl UploadStream {
@@ -182,8 +198,11 @@ impl UploadStream {
             let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
             self.home.polled.store(true, Ordering::Relaxed);
             let polled = Pin::new(incoming).poll_frame(cx);
-            if polled.is_ready() && self.waiting_since.take().is_some() {
+            if polled.is_ready()
+                && let Some(since) = self.waiting_since.take()
+            {
                 self.watch.fed();
+                self.waited += since.elapsed();
             }
             match polled {
                 Poll::Ready(Some(Ok(frame))) => {
@@ -196,6 +215,11 @@ impl UploadStream {
                         return Poll::Ready(Some(Err(BodyFault::TooLong)));
                     };
                     self.left = left;
+                    self.brought += chunk.len() as u64;
+                    if self.trickles() {
+                        self.home.failed.store(true, Ordering::Relaxed);
+                        return Poll::Ready(Some(Err(BodyFault::Stalled)));
+                    }
                     if let Some(pace) = &mut self.pace {
                         pace.passed(chunk.len());
                     }
@@ -221,11 +245,21 @@ impl UploadStream {
         }
     }
 
+    /// Whether so little comes that it is as good as nothing: who sends a byte now and then would hold his place for ever.
+    fn trickles(&mut self) -> bool {
+        if self.waited < self.tempo.window {
+            return false;
+        }
+        let enough = self.brought >= self.tempo.window_bytes;
+        (self.waited, self.brought) = (Duration::ZERO, 0);
+        !enough
+    }
+
     /// Whether no byte has come for too long. Nothing is woken for that here, and no timer made for a byte that is on its way: the
     /// connection's timer has everything polled in time.
     fn has_stalled(&mut self) -> bool {
         match self.waiting_since {
-            Some(since) => since.elapsed() >= self.stall,
+            Some(since) => since.elapsed() >= self.tempo.stall,
             None => {
                 self.waiting_since = Some(Instant::now());
                 self.watch.starves();

@@ -11,6 +11,7 @@ use std::{
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::{JoinHandle, JoinSet},
@@ -18,12 +19,14 @@ use tokio::{
 };
 
 use super::{
-    connection::{Bell, Patience, Watch, Watched},
+    connection::{Bell, Common, Heads, Patience, Watch, Watched},
     exchange::{Service, exchange},
-    intake::DrainLimits,
+    guests::{Guests, Stay},
+    intake::{DrainLimits, Tempo},
+    refusal::{Refusal, Refuses as _},
     stamp::RequestIds,
 };
-use crate::metrics::Meters;
+use crate::{metrics::Meters, rarely::Rarely};
 
 /// The bounds of the front door. Sources of the values are the server's configuration.
 #[derive(Debug, Clone, Copy)]
@@ -34,8 +37,14 @@ pub(crate) struct FrontSettings {
     pub(crate) idle: Duration,
     /// From the first byte of a request's head to its end.
     pub(crate) head_read: Duration,
-    /// Between two bytes of a request's body, and of an answer that the client is to take.
-    pub(crate) body_stall: Duration,
+    /// With as many connections as there may be, the time after which one that does nothing makes room.
+    pub(crate) idle_crowded: Duration,
+    /// From the end of a head to the end of its answer.
+    pub(crate) request: Duration,
+    /// Of a request's body. Its longest wait is also that for a client to take something of its answer.
+    pub(crate) tempo: Tempo,
+    /// Of heads that have begun and not ended, beyond the first piece of each.
+    pub(crate) heads_bytes: u64,
     /// How many bytes of a refused body are read away.
     pub(crate) drain_bytes: u64,
     /// For how long.
@@ -58,14 +67,34 @@ pub(super) struct FrontShared<S> {
     pub(super) service: Arc<S>,
     pub(super) settings: FrontSettings,
     pub(super) ids: RequestIds,
-    meters: Arc<Meters>,
-    stop: watch::Receiver<bool>,
+    pub(super) meters: Arc<Meters>,
+    guests: Arc<Guests>,
+    heads: Arc<Heads>,
+    /// Those that are told that there is no room for them, at once.
+    farewells: Arc<Semaphore>,
+    word: watch::Receiver<Word>,
 }
+
+/// What all connections are told.
+#[derive(Debug, Clone, Copy, Default)]
+struct Word {
+    stop: bool,
+    /// How often it has been asked to make room.
+    crowded: u64,
+}
+
+/// Connections beyond an address's share that are answered at once; more are just closed.
+const FAREWELLS_MAX: usize = 64;
+/// How long such a client may take to hear it.
+const FAREWELL_TIME: Duration = Duration::from_secs(1);
+/// How often connections are asked to make room, and how many of those that could do so each time: one of so many.
+const CROWDED_PAUSE: Duration = Duration::from_secs(1);
+const CROWDED_PART: u64 = 4;
 
 impl<S> FrontShared<S> {
     /// Whether the server is on its way down.
     pub(super) fn draining(&self) -> bool {
-        *self.stop.borrow()
+        self.word.borrow().stop
     }
 }
 
@@ -73,7 +102,7 @@ impl<S> FrontShared<S> {
 #[derive(Debug)]
 pub(crate) struct Front {
     address: SocketAddr,
-    stop: watch::Sender<bool>,
+    word: Arc<watch::Sender<Word>>,
     task: JoinHandle<JoinSet<()>>,
 }
 
@@ -84,17 +113,23 @@ impl Front {
         service: Arc<S>,
         settings: FrontSettings,
         meters: Arc<Meters>,
+        guests: Arc<Guests>,
     ) -> std::io::Result<Front> {
         let address = listener.local_addr()?;
-        let (stop, stopped) = watch::channel(false);
+        let (word, heard) = watch::channel(Word::default());
+        let word = Arc::new(word);
         let shared = Arc::new(FrontShared {
             service,
             settings,
             ids: RequestIds::new(),
             meters,
-            stop: stopped,
+            guests,
+            heads: Heads::new(settings.heads_bytes),
+            farewells: Arc::new(Semaphore::new(FAREWELLS_MAX)),
+            word: heard,
         });
-        Ok(Front { address, stop, task: tokio::spawn(accept_all(listener, shared)) })
+        let task = tokio::spawn(accept_all(listener, shared, Arc::clone(&word)));
+        Ok(Front { address, word, task })
     }
 
     /// Where it listens, with the port that the system chose if none was asked for.
@@ -104,7 +139,7 @@ impl Front {
 
     /// Stops to accept, lets requests under way finish within `grace`, then ends every connection. Says whether all finished.
     pub(crate) async fn close(self, grace: Duration) -> bool {
-        self.stop.send_replace(true);
+        self.word.send_modify(|word| word.stop = true);
         let Ok(mut connections) = self.task.await else { return false };
         let finished =
             tokio::time::timeout(grace, async { while connections.join_next().await.is_some() {} })
@@ -115,16 +150,30 @@ impl Front {
     }
 }
 
-async fn accept_all<S: Service>(listener: TcpListener, shared: Arc<FrontShared<S>>) -> JoinSet<()> {
+async fn accept_all<S: Service>(
+    listener: TcpListener,
+    shared: Arc<FrontShared<S>>,
+    word: Arc<watch::Sender<Word>>,
+) -> JoinSet<()> {
     let room = Arc::new(Semaphore::new(shared.settings.connections_max));
-    let mut stop = shared.stop.clone();
+    let mut stop = shared.word.clone();
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => return connections,
+            _ = stop.wait_for(|word| word.stop) => return connections,
             Some(_) = connections.join_next() => {}
-            (socket, peer, permit) = accept_one(&listener, &room) => {
-                connections.spawn(serve_one(socket, peer, permit, Arc::clone(&shared)));
+            (socket, peer, permit) = accept_one(&listener, &room, &word) => {
+                match shared.guests.enter(peer.ip()) {
+                    Some(stay) => {
+                        let guest = Guest { peer, stay, _room: permit };
+                        connections.spawn(serve_one(socket, guest, Arc::clone(&shared)));
+                    }
+                    None => {
+                        if let Some(farewell) = farewell(socket, peer, permit, &shared) {
+                            connections.spawn(farewell);
+                        }
+                    }
+                }
             }
         }
     }
@@ -134,41 +183,106 @@ async fn accept_all<S: Service>(listener: TcpListener, shared: Arc<FrontShared<S
 async fn accept_one(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
+    word: &watch::Sender<Word>,
 ) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
-    let permit = Arc::clone(room).acquire_owned().await.expect("the semaphore is never closed");
+    static CROWDED: Rarely = Rarely::new();
+    static FAILED: Rarely = Rarely::new();
+    let permit = loop {
+        let permit = Arc::clone(room).acquire_owned();
+        match tokio::time::timeout(CROWDED_PAUSE, permit).await {
+            Ok(permit) => break permit.expect("the semaphore is never closed"),
+            Err(_) => {
+                if CROWDED.now() {
+                    tracing::warn!("limits.connections_max connections: the idle make room");
+                }
+                word.send_modify(|word| word.crowded += 1);
+            }
+        }
+    };
     loop {
         match listener.accept().await {
             Ok((socket, peer)) => return (socket, peer, permit),
             Err(error) => {
                 // Out of descriptors or memory: the loop must neither spin nor end.
-                tracing::warn!(%error, "cannot accept a connection");
+                if FAILED.now() {
+                    tracing::warn!(%error, "cannot accept a connection");
+                }
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
 }
 
-async fn serve_one<S: Service>(
-    socket: TcpStream,
+/// Tells a client that its address has enough connections; `None` when that, too, is asked too often.
+fn farewell<S: Service>(
+    mut socket: TcpStream,
     peer: SocketAddr,
+    room: OwnedSemaphorePermit,
+    shared: &FrontShared<S>,
+) -> Option<impl Future<Output = ()> + Send + 'static> {
+    static CROWDED: Rarely = Rarely::new();
+    // First, since it is counted.
+    let answer = shared.refuse(Refusal::Crowded);
+    if CROWDED.now() {
+        tracing::warn!(%peer, "an address has limits.connections_per_address connections");
+    }
+    let turn = Arc::clone(&shared.farewells).try_acquire_owned().ok()?;
+    Some(async move {
+        let told = async {
+            socket.write_all(&answer).await?;
+            socket.shutdown().await?;
+            // Closed with a request unread, it would take the answer with it.
+            let mut scratch = [0; 1024];
+            while socket.read(&mut scratch).await? > 0 {}
+            std::io::Result::Ok(())
+        };
+        let _ = tokio::time::timeout(FAREWELL_TIME, told).await;
+        drop((turn, room));
+    })
+}
+
+/// Who is at the other end of a connection, and its place among the others.
+struct Guest {
+    peer: SocketAddr,
+    stay: Stay,
     _room: OwnedSemaphorePermit,
-    shared: Arc<FrontShared<S>>,
-) {
+}
+
+/// Waits until there is something new to hear, and gives the receiver back.
+async fn hear(mut word: watch::Receiver<Word>) -> watch::Receiver<Word> {
+    // An error is news, too: whoever could have said so is gone.
+    let _ = word.changed().await;
+    word
+}
+
+async fn serve_one<S: Service>(socket: TcpStream, guest: Guest, shared: Arc<FrontShared<S>>) {
     let settings = shared.settings;
-    let patience =
-        Patience { idle: settings.idle, head: settings.head_read, stall: settings.body_stall };
+    let patience = Patience {
+        idle: settings.idle,
+        head: settings.head_read,
+        stall: settings.tempo.stall,
+        request: settings.request,
+    };
+    let peer = guest.peer;
     // Small answers must not wait for the client's acknowledgement of the one before.
     let _ = socket.set_nodelay(true);
     let _connected = shared.meters.connected();
     let watch = Watch::new();
-    let socket = Watched::new(socket, Arc::clone(&watch), Arc::clone(&shared.meters));
-    let io = TokioIo::new(socket);
+    let common = Common {
+        meters: Arc::clone(&shared.meters),
+        heads: Arc::clone(&shared.heads),
+        refuses: Arc::clone(&shared) as _,
+        drain: settings.drain(),
+    };
+    let io = TokioIo::new(Watched::new(socket, Arc::clone(&watch), common));
     let service = {
         let (shared, watch) = (Arc::clone(&shared), Arc::clone(&watch));
+        let address = Arc::clone(guest.stay.guest());
         service_fn(move |request: hyper::Request<Incoming>| {
             let (shared, watch) = (Arc::clone(&shared), Arc::clone(&watch));
+            let address = Arc::clone(&address);
             async move {
-                let response = exchange(&shared, &watch, peer, request).await;
+                let response = exchange(&shared, &watch, (peer, &address), request).await;
                 Ok::<_, std::convert::Infallible>(response)
             }
         })
@@ -183,12 +297,7 @@ async fn serve_one<S: Service>(
     let mut connection = std::pin::pin!(connection);
     let timer = tokio::time::sleep_until(watch.look(&patience).unwrap_or_else(Instant::now));
     let mut timer = std::pin::pin!(timer);
-    let mut stop = shared.stop.clone();
-    let stopped = async move {
-        // An error is the end, too: whoever could have said so is gone.
-        let _ = stop.wait_for(|stop| *stop).await;
-    };
-    let mut stopped = std::pin::pin!(stopped);
+    let mut news = std::pin::pin!(hear(shared.word.clone()));
     let mut draining = false;
     let mut bell: Option<Arc<Bell>> = None;
     loop {
@@ -207,8 +316,8 @@ async fn serve_one<S: Service>(
             let mut beside = Context::from_waker(&waker);
             let event = if timer.as_mut().poll(&mut beside).is_ready() {
                 Event::Time
-            } else if !draining && stopped.as_mut().poll(&mut beside).is_ready() {
-                Event::Stop
+            } else if !draining && let Poll::Ready(word) = news.as_mut().poll(&mut beside) {
+                Event::News(word)
             } else {
                 return Poll::Pending;
             };
@@ -230,9 +339,19 @@ async fn serve_one<S: Service>(
                     return;
                 }
             },
-            Event::Stop => {
-                draining = true;
-                connection.as_mut().graceful_shutdown();
+            Event::News(word) => {
+                if word.borrow().stop || word.has_changed().is_err() {
+                    draining = true;
+                    connection.as_mut().graceful_shutdown();
+                } else if (u64::from(peer.port()) + word.borrow().crowded)
+                    .is_multiple_of(CROWDED_PART)
+                    && watch.has_rested(settings.idle_crowded)
+                {
+                    tracing::debug!(%peer, "an idle connection makes room");
+                    return;
+                } else {
+                    news.set(hear(word));
+                }
             }
         }
     }
@@ -243,8 +362,8 @@ enum Event {
     Ended(hyper::Result<()>),
     /// Its timer has fired.
     Time,
-    /// The server is on its way down.
-    Stop,
+    /// The server is on its way down, or in need of room.
+    News(watch::Receiver<Word>),
 }
 
 #[cfg(test)]
@@ -274,6 +393,10 @@ mod tests {
         fn panicked(&self, _: RequestId, host: &str, _: &Method) -> Reply {
             Reply::whole(StatusCode::INTERNAL_SERVER_ERROR, format!("sorry {host}"))
         }
+
+        fn refused(&self, _: RequestId, _: Refusal) -> Reply {
+            Reply::empty(StatusCode::BAD_REQUEST)
+        }
     }
 
     fn settings() -> FrontSettings {
@@ -282,7 +405,10 @@ mod tests {
             connections_max: 4,
             idle: second * 60,
             head_read: second * 60,
-            body_stall: second * 60,
+            idle_crowded: second,
+            request: second * 60,
+            tempo: Tempo { stall: second * 60, window: second * 60, window_bytes: 1 },
+            heads_bytes: 1 << 20,
             drain_bytes: 1 << 20,
             drain_time: second,
             buffer_bytes: 64 << 10,
@@ -292,7 +418,10 @@ mod tests {
     #[tokio::test]
     async fn a_panic_costs_its_own_request_and_nothing_else() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let front = Front::open(listener, Arc::new(Brittle), settings(), Arc::default()).unwrap();
+        let share = crate::config::Limits::default().share();
+        let guests = Guests::new(share, Vec::new());
+        let front =
+            Front::open(listener, Arc::new(Brittle), settings(), Arc::default(), guests).unwrap();
         let mut socket = TcpStream::connect(front.address()).await.unwrap();
         for (path, wanted) in [("/panic", "500"), ("/", "200"), ("/panic", "500"), ("/", "200")] {
             let request =

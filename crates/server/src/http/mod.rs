@@ -5,7 +5,8 @@
 //! [`Service`] and sends the [`Reply`].
 //!
 //! Rules kept here:
-//! - Every request that parsed as HTTP gets an answer with a request id, also one whose handler panicked.
+//! - Every request gets an answer with a request id, also one whose handler panicked, one that the parser refuses, and one for
+//!   which there is no room.
 //! - A handler never holds a whole body: chunks are passed on one at a time, and the next is read from the socket when the one
 //!   before has been taken (I7).
 //! - A refused body is answered at once and then drained within bounds, so that the client reads the answer and a connection that
@@ -15,16 +16,20 @@
 mod admission;
 mod connection;
 mod exchange;
+mod guests;
 mod intake;
 mod listener;
 mod pace;
+mod refusal;
 mod reply;
 mod stamp;
 
 pub(crate) use admission::{Admission, Reserved};
 pub(crate) use exchange::{Request, Service};
-pub(crate) use intake::{BodyFault, Framing, UploadStream};
+pub(crate) use guests::{Guests, Network, Requests, Share};
+pub(crate) use intake::{BodyFault, Framing, Tempo, UploadStream};
 pub(crate) use listener::{Front, FrontSettings};
 pub(crate) use pace::Pace;
+pub(crate) use refusal::{Refusal, Refusals};
 pub(crate) use reply::{Cut, Reply};
 pub(crate) use stamp::RequestId;

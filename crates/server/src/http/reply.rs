@@ -83,6 +83,14 @@ impl Reply {
         self
     }
 
+    /// The body if it is there already.
+    pub(super) fn whole_body(&self) -> &[u8] {
+        match &self.body {
+            Content::Whole(bytes) => bytes,
+            Content::Empty | Content::Stream { .. } => &[],
+        }
+    }
+
     /// The response for hyper. `busy` tells the connection when the body has gone.
     pub(super) fn into_response(self, busy: Busy) -> http::Response<Outgoing> {
         let Reply { status, headers, body } = self;

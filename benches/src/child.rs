@@ -287,6 +287,11 @@ impl Server {
         proc::memory(&self.pids()?)
     }
 
+    /// How many files it has open.
+    pub(crate) fn open_files(&self) -> Result<usize, BenchError> {
+        self.pids()?.into_iter().map(proc::open_files).sum()
+    }
+
     /// Ends it by SIGTERM and waits for it.
     pub(crate) fn stop(mut self) -> Result<(), BenchError> {
         self.terminate();

@@ -66,6 +66,7 @@ fn run(options: Options) -> Result<(), BenchError> {
         Name::Read => commands::read::run,
         Name::List => commands::list::run,
         Name::Soak => commands::soak::run,
+        Name::Overload => commands::overload::run,
         Name::Handler => {
             return floors::handler::serve(&options.data, measure::floor_bytes(&options));
         }

@@ -8,7 +8,7 @@ use crate::{error::BenchError, machine, wire::Signature};
 pub(crate) const HELP: &str = "\
 Measures a release build of ossia against floors in the same run, and prints Markdown tables.
 
-ossia-bench append | read | list | soak [OPTIONS]
+ossia-bench append | read | list | soak | overload [OPTIONS]
 
   --short              a few seconds in all; shows only that the harness works
   --part NAME          append: matrix, open, client or one-object; soak: small, large or mixed;
@@ -38,6 +38,7 @@ pub(crate) enum Name {
     Read,
     List,
     Soak,
+    Overload,
     /// Not a bench: the floor that runs in a process of its own.
     Handler,
 }
@@ -50,6 +51,7 @@ impl Name {
             Name::Read => "read",
             Name::List => "list",
             Name::Soak => "soak",
+            Name::Overload => "overload",
             Name::Handler => "handler",
         }
     }
@@ -182,6 +184,7 @@ fn name(text: Option<String>) -> Result<Name, BenchError> {
         Some("read") => Ok(Name::Read),
         Some("list") => Ok(Name::List),
         Some("soak") => Ok(Name::Soak),
+        Some("overload") => Ok(Name::Overload),
         Some("handler") => Ok(Name::Handler),
         Some(other) => Err(BenchError::Usage(format!("there is no bench {other}"))),
         None => Err(BenchError::Usage(HELP.to_owned())),

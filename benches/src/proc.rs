@@ -90,6 +90,12 @@ pub(crate) fn memory(pids: &[u32]) -> Result<Memory, BenchError> {
     Ok(total)
 }
 
+/// How many files a process has open.
+pub(crate) fn open_files(pid: u32) -> Result<usize, BenchError> {
+    let path = format!("/proc/{pid}/fd");
+    Ok(fs::read_dir(&path).map_err(BenchError::io(path))?.count())
+}
+
 /// The children of a process.
 pub(crate) fn children(pid: u32) -> Result<Vec<u32>, BenchError> {
     let list = read(format!("/proc/{pid}/task/{pid}/children"))?;

@@ -172,7 +172,8 @@ impl Object {
         &self.path
     }
 
-    fn ask(&self, method: &'static str, length: Option<u64>) -> Ask<'_> {
+    /// A request for it.
+    pub(crate) fn ask(&self, method: &'static str, length: Option<u64>) -> Ask<'_> {
         Ask { method, target: &self.target, path: &self.path, query: "", length }
     }
 }

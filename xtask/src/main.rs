@@ -26,7 +26,7 @@ const USAGE: &str = "usage: cargo xtask <verb>
   test [--only NAME]    all tests; NAME is rust, node, python, go, java, opendal, memory or benches, and may be repeated
   compat                the SDK programs alone, and their matrix as a Markdown table
   run [ARGUMENTS]       a release build of `ossia serve` with these arguments
-  bench NAME [OPTIONS]  append, read, list or soak, beside its floors; --short only shows that the harness works
+  bench NAME [OPTIONS]  append, read, list, soak or overload, beside its floors; --short only shows that the harness works
 
 OSSIA_REQUIRE_ALL=1 makes an absent runtime a failure, OSSIA_BINARY=FILE tests a server that is already built";
 

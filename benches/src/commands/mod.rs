@@ -3,5 +3,6 @@
 pub(crate) mod append;
 pub(crate) mod list;
 pub(crate) mod one_object;
+pub(crate) mod overload;
 pub(crate) mod read;
 pub(crate) mod soak;

@@ -156,10 +156,11 @@ impl Watch {
         let mut until = match self.phase.load(Ordering::Relaxed) {
             IDLE => since.saturating_add(millis(patience.idle)),
             HEAD => since.saturating_add(millis(patience.head)),
-            _ => since
-                .saturating_add(millis(patience.request))
-                .min(now.saturating_add(millis(patience.idle.min(patience.head)))),
+            _ => since.saturating_add(millis(patience.request)),
         };
+        // What begins after this look must be seen in its own time.
+        let soon = patience.idle.min(patience.head).min(patience.request);
+        until = until.min(now.saturating_add(millis(soon)));
         let blocked = self.blocked_ms.load(Ordering::Relaxed);
         if blocked > 0 {
             until = until.min((blocked - 1).saturating_add(millis(patience.stall)));

@@ -193,7 +193,7 @@ async fn accept_one(
             Ok(permit) => break permit.expect("the semaphore is never closed"),
             Err(_) => {
                 if CROWDED.now() {
-                    tracing::warn!("limits.connections_max connections: the idle make room");
+                    tracing::info!("limits.connections_max connections: the idle make room");
                 }
                 word.send_modify(|word| word.crowded += 1);
             }
@@ -224,7 +224,7 @@ fn farewell<S: Service>(
     // First, since it is counted.
     let answer = shared.refuse(Refusal::Crowded);
     if CROWDED.now() {
-        tracing::warn!(%peer, "an address has limits.connections_per_address connections");
+        tracing::info!(%peer, "an address has limits.connections_per_address connections");
     }
     let turn = Arc::clone(&shared.farewells).try_acquire_owned().ok()?;
     Some(async move {

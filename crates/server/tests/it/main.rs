@@ -14,5 +14,6 @@ mod drive;
 mod lists;
 mod metrics;
 mod objects;
+mod overload;
 mod seal;
 mod transport;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use ossia_store::{
     BlobError, BlobId, Decision, NotBrought, Partition, Store, View, Writes, transact,
 };
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     AppendError, BucketError, Clock, CopyError, DeleteError, Failure, ListError, PutError,
@@ -26,6 +26,8 @@ const BLOB_TRIES: usize = 3;
 /// The first and the longest pause of a write that waits for its bucket.
 const CLOSING_PAUSE: Duration = Duration::from_millis(5);
 const CLOSING_PAUSE_MAX: Duration = Duration::from_millis(200);
+/// How many blobs may be on their way to their names at once, each with at most half a MiB that is not written yet.
+pub(crate) const DETACHED_MAX: usize = 1_024;
 
 /// Everything that operations share.
 pub(crate) struct Core {
@@ -37,6 +39,8 @@ pub(crate) struct Core {
     pub(crate) packer: Arc<Packer>,
     pub(crate) stats: StatCache,
     pub(crate) known: KnownBuckets,
+    /// Room for work that outlives its request.
+    pub(crate) detached: Arc<Semaphore>,
 }
 
 /// A bucket that was found, and where it lies.
@@ -219,6 +223,13 @@ impl Core {
         T: Send + 'static,
         E: OperationError,
     {
+        // Or who sends a body and goes, again and again, would leave more and more of them (I7).
+        let room = Arc::clone(&self.detached).acquire_owned().await;
+        let work = async move {
+            let told = work.await;
+            drop(room);
+            told
+        };
         match tokio::spawn(work).await {
             Ok(result) => result,
             Err(error) => Err(Failure::Unknown(error.to_string()).into()),

@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use ossia_store::{Health, Store};
+use tokio::sync::Semaphore;
 
 use crate::{
     AppendError, AppendInput, AppendOutput, Bucket, BucketError, BucketStat, Clock, CopyError,
@@ -10,7 +11,7 @@ use crate::{
     DeleteOutput, Failure, ListBucketsInput, ListBucketsOutput, ListError, ListInput, ListOutput,
     ObjectInfo, OpenError, OpenObject, PutError, PutInput, PutOutput, ReadObjectError, SealError,
     SealInput, SealOutput, Settings,
-    core::Core,
+    core::{Core, DETACHED_MAX},
     known::KnownBuckets,
     packer::{Packer, PackerTask},
     reaper::ReaperTask,
@@ -50,6 +51,7 @@ impl Objects {
             store,
             clock,
             known: KnownBuckets::new(settings.buckets_known_max),
+            detached: Arc::new(Semaphore::new(DETACHED_MAX)),
             settings,
             readers: Arc::default(),
             reaper: Arc::default(),

@@ -1,6 +1,7 @@
 //! How many files the process may have open, and how many connections that leaves room for.
 //!
-//! A connection is a file, and an upload or a download holds a second one. Were connections able to use up all of them, anyone could
+//! A connection is a file, and an upload or a download holds a second one; of those there are no more than connections, nor than the
+//! server's bounds on requests and answers allow. Were connections able to use up all of them, anyone could
 //! keep the engine from opening its next one, and a failed write of its own files stops the store until it is opened anew (I5).
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -25,10 +26,11 @@ pub(crate) fn raise_limit() -> Option<u64> {
     }
 }
 
-/// At most `wanted` connections, and no more than the files that are left over allow.
-pub(crate) fn connections_within(files: Option<u64>, wanted: usize) -> usize {
+/// At most `wanted` connections, and no more than the files that are left over allow, of which bodies take at most `bodies`.
+pub(crate) fn connections_within(files: Option<u64>, bodies: u64, wanted: usize) -> usize {
     let Some(files) = files else { return wanted };
-    let room = (files.saturating_sub(ENGINE_FILES) / 2).max(CONNECTIONS_MIN);
+    let left = files.saturating_sub(ENGINE_FILES);
+    let room = (left / 2).max(left.saturating_sub(bodies)).max(CONNECTIONS_MIN);
     wanted.min(usize::try_from(room).unwrap_or(usize::MAX))
 }
 
@@ -38,11 +40,12 @@ mod tests {
 
     #[test]
     fn connections_leave_the_engine_its_files() {
-        assert_eq!(connections_within(None, 16_384), 16_384);
-        assert_eq!(connections_within(Some(1 << 20), 16_384), 16_384);
-        assert_eq!(connections_within(Some(20_000), 16_384), 9_616);
-        assert_eq!(connections_within(Some(1_024), 16_384), 128);
-        assert_eq!(connections_within(Some(1_024), 100), 100);
-        assert_eq!(connections_within(Some(256), 16_384), 16);
+        assert_eq!(connections_within(None, 6_000, 16_384), 16_384);
+        assert_eq!(connections_within(Some(1 << 20), 6_000, 16_384), 16_384);
+        assert_eq!(connections_within(Some(20_000), 1 << 20, 16_384), 9_616);
+        assert_eq!(connections_within(Some(20_000), 6_000, 16_384), 13_232);
+        assert_eq!(connections_within(Some(1_024), 6_000, 16_384), 128);
+        assert_eq!(connections_within(Some(1_024), 6_000, 100), 100);
+        assert_eq!(connections_within(Some(256), 6_000, 16_384), 16);
     }
 }

@@ -13,7 +13,7 @@ use clap::Args;
 use ossia_engine::{EngineOptions, LocalEngine, OpenError};
 use ossia_objects::{Clock, Objects, SystemClock};
 use ossia_server::{
-    Server,
+    Server, body_files_max,
     config::Config,
     identity::{self, Identity},
     metrics::Figures,
@@ -98,7 +98,8 @@ async fn serve(arguments: ServeArgs) -> Result<(), Failed> {
     let mut config = settings(arguments)?;
     let wanted = config.limits.connections_max;
     let files = files::raise_limit();
-    config.limits.connections_max = files::connections_within(files, wanted);
+    config.limits.connections_max =
+        files::connections_within(files, body_files_max(&config), wanted);
     if config.limits.connections_max < wanted {
         let (connections, files) = (config.limits.connections_max, files.unwrap_or_default());
         tracing::info!(

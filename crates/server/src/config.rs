@@ -119,7 +119,7 @@ pub struct Limits {
     /// Connections of one address at once, where a network of 64 bits counts as one IPv6 address; more are answered 503 and closed.
     /// 0 for half of `connections_max`. Default 0. See `trusted`.
     pub connections_per_address: usize,
-    /// Requests that are worked on at once, each until its answer begins. Above: 503 with `Retry-After`. Default 8,192.
+    /// Requests that are worked on at once, each until its answer begins. Above: 503 with `Retry-After`. Default 4,096.
     pub requests_max: usize,
     /// The same for one address. 0 for half of `requests_max`. Default 0.
     pub requests_per_address: usize,
@@ -326,7 +326,7 @@ impl Default for Limits {
         Limits {
             connections_max: 16_384,
             connections_per_address: 0,
-            requests_max: 8_192,
+            requests_max: 4_096,
             requests_per_address: 0,
             trusted: vec!["127.0.0.0/8".to_owned(), "::1".to_owned()],
             header_bytes: 32 << 10,

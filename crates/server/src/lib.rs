@@ -25,4 +25,4 @@ mod server;
 mod service;
 
 pub use screen::start_screen;
-pub use server::{Server, StartError, object_settings};
+pub use server::{Server, StartError, body_files_max, object_settings};

@@ -183,6 +183,8 @@ pub(crate) struct Sources {
     pub(crate) uploads: Admission,
     pub(crate) downloads: Admission,
     pub(crate) requests: Arc<Requests>,
+    /// As the limit of open files has left it.
+    pub(crate) connections_max: u64,
     pub(crate) figures: Option<Figures>,
 }
 
@@ -212,7 +214,7 @@ impl Sources {
         text
     }
 
-    fn own(&self) -> [Figure; 12] {
+    fn own(&self) -> [Figure; 13] {
         let meters = &self.meters;
         let counter = |name, help, value| Figure { name, help, kind: FigureKind::Counter, value };
         let gauge = |name, help, value| Figure { name, help, kind: FigureKind::Gauge, value };
@@ -233,6 +235,7 @@ impl Sources {
                 meters.accepted.load(Ordering::Relaxed),
             ),
             gauge("ossia_connections", "connections of clients", meters.connections()),
+            gauge("ossia_connections_max", "as many as there may be", self.connections_max),
             counter(
                 "ossia_connection_refusals_total",
                 "connections closed because their address had limits.connections_per_address",

@@ -133,6 +133,12 @@ impl Server {
     }
 }
 
+/// How many files bodies on their way may hold open at most: one for each request that is worked on, and one for each long answer.
+pub fn body_files_max(config: &Config) -> u64 {
+    let lean = DOWNLOAD_PIECES * LEAN_PIECE_BYTES as u64;
+    (config.limits.requests_max as u64).saturating_add(config.limits.download_bytes / lean)
+}
+
 /// The settings of the object layer that follow from a configuration.
 pub fn object_settings(config: &Config) -> Settings {
     Settings {
@@ -168,6 +174,7 @@ fn window(address: SocketAddr, app: &App, figures: Option<Figures>) -> Result<Wi
         uploads: app.uploads.clone(),
         downloads: app.downloads.clone(),
         requests: Arc::clone(&app.requests),
+        connections_max: app.config.limits.connections_max as u64,
         figures,
     };
     listen_on(address)

@@ -20,7 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     error::BenchError,
-    proc::{self, Memory},
+    proc::{self, Handles, Memory},
     wire::{ACCESS_KEY_ID, ACCESS_KEY_SECRET},
 };
 
@@ -128,7 +128,10 @@ impl Drop for Halted {
 
 /// A folder that is removed with what is in it.
 #[derive(Debug)]
-pub(crate) struct Scratch(PathBuf);
+pub(crate) struct Scratch {
+    path: PathBuf,
+    keep: bool,
+}
 
 impl Scratch {
     /// A new, empty folder below `parent`.
@@ -140,21 +143,33 @@ impl Scratch {
         fs::create_dir_all(&path)
             .and_then(|()| fs::canonicalize(&path))
             .inspect(|path| LeftBehind::Folder(path.clone()).enter())
-            .map(Scratch)
+            .map(|path| Scratch { path, keep: false })
             .map_err(BenchError::io(format!("make {}", path.display())))
+    }
+
+    /// The same, but it stays, whatever happens.
+    pub(crate) fn kept(parent: &Path, name: &str) -> Result<Scratch, BenchError> {
+        let mut scratch = Scratch::new(parent, name)?;
+        LeftBehind::Folder(scratch.path.clone()).leave();
+        scratch.keep = true;
+        Ok(scratch)
     }
 
     /// Where it is, from the root.
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        LeftBehind::Folder(self.0.clone()).leave();
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            eprintln!("{} stays: {error}", self.0.display());
+        if self.keep {
+            eprintln!("{} stays", self.path.display());
+            return;
+        }
+        LeftBehind::Folder(self.path.clone()).leave();
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            eprintln!("{} stays: {error}", self.path.display());
         }
     }
 }
@@ -287,19 +302,23 @@ impl Server {
         proc::memory(&self.pids()?)
     }
 
-    /// How many files it has open.
-    pub(crate) fn open_files(&self) -> Result<usize, BenchError> {
-        self.pids()?.into_iter().map(proc::open_files).sum()
+    /// How many files and how many threads it has open.
+    pub(crate) fn handles(&self) -> Result<Handles, BenchError> {
+        proc::handles(&self.pids()?)
     }
 
-    /// Ends it by SIGTERM and waits for it.
-    pub(crate) fn stop(mut self) -> Result<(), BenchError> {
+    /// Ends it by SIGTERM and waits for it. The floor has no handler for signals, so how it ends does not matter.
+    pub(crate) fn stop(self) -> Result<(), BenchError> {
+        self.stop_and_tell().map(drop)
+    }
+
+    /// The same; whether it ended in good order, by itself.
+    pub(crate) fn stop_and_tell(mut self) -> Result<bool, BenchError> {
         self.terminate();
         let until = Instant::now() + STOP_MAX;
         loop {
             match self.child.try_wait().map_err(BenchError::io("wait for a child"))? {
-                // The floor has no handler for signals, so it ends by one.
-                Some(_) => return Ok(()),
+                Some(status) => return Ok(status.success()),
                 None if Instant::now() > until => return Err(self.broken("it does not stop")),
                 None => thread::sleep(LOOK),
             }

@@ -31,7 +31,8 @@ pub(crate) struct Bench {
 impl Bench {
     /// Makes a folder for the data and begins the report.
     pub(crate) fn new(name: &'static str, options: Options) -> Result<Bench, BenchError> {
-        let scratch = Scratch::new(&options.data, name)?;
+        let make = if options.keep { Scratch::kept } else { Scratch::new };
+        let scratch = make(&options.data, name)?;
         let device = DeviceCounters::of(scratch.path());
         let mut facts = machine::facts(scratch.path());
         facts.push((

@@ -11,14 +11,17 @@ Measures a release build of ossia against floors in the same run, and prints Mar
 ossia-bench append | read | list | soak | overload [OPTIONS]
 
   --short              a few seconds in all; shows only that the harness works
-  --part NAME          append: matrix, open, client or one-object; soak: small, large or mixed;
-                       may be repeated [default: all]
+  --part NAME          append: matrix, open, client or one-object; soak: small, large, mixed, or long,
+                       which runs only when it is named; may be repeated [default: all others]
   --one-object         the same as --part one-object
   --record SIZE,...    append: record sizes of the matrix, such as 100,1k,16k,1m
   --connections N,...  append: connections of the matrix
   --objects N          list: how many objects [default: 1,000,000]
   --bytes SIZE         soak: how much to store in all, such as 512m [default: 20g]
   --live-bytes SIZE    soak: how much of it each store keeps alive [default: 2g]
+  --minutes N          soak long: for how long [default: 120]
+  --rate N             soak long: operations a second in all [default: 100]
+  --keep               leave the data where it is, to be looked at
   --rounds N           rounds, of which tables show medians [default: 5]
   --seconds N          length of a round [default: 3]
   --signature V1|V4    of the requests [default: V1]
@@ -68,6 +71,8 @@ pub(crate) enum Part {
     Small,
     Large,
     Mixed,
+    /// Of `soak`: for hours at a modest rate. It is not among all parts: it must be asked for.
+    Long,
 }
 
 /// All options.
@@ -81,6 +86,9 @@ pub(crate) struct Options {
     pub(crate) objects: Option<u64>,
     pub(crate) bytes: Option<u64>,
     pub(crate) live_bytes: Option<u64>,
+    pub(crate) minutes: Option<f64>,
+    pub(crate) rate: Option<f64>,
+    pub(crate) keep: bool,
     rounds: Option<usize>,
     seconds: Option<f64>,
     pub(crate) signature: Signature,
@@ -113,6 +121,9 @@ impl Options {
                 "--objects" => options.objects = Some(number(&value()?)?),
                 "--bytes" => options.bytes = Some(size(&value()?)?),
                 "--live-bytes" => options.live_bytes = Some(size(&value()?)?),
+                "--minutes" => options.minutes = Some(positive(&value()?)?),
+                "--rate" => options.rate = Some(positive(&value()?)?),
+                "--keep" => options.keep = true,
                 "--rounds" => options.rounds = Some(number(&value()?)?),
                 "--seconds" => options.seconds = Some(positive(&value()?)?),
                 "--signature" => options.signature = signature(&value()?)?,
@@ -139,6 +150,9 @@ impl Options {
             objects: None,
             bytes: None,
             live_bytes: None,
+            minutes: None,
+            rate: None,
+            keep: false,
             rounds: None,
             seconds: None,
             signature: Signature::V1,
@@ -174,7 +188,7 @@ impl Options {
 
     /// Whether this part is wanted.
     pub(crate) fn wants(&self, part: Part) -> bool {
-        self.parts.is_empty() || self.parts.contains(&part)
+        (self.parts.is_empty() && part != Part::Long) || self.parts.contains(&part)
     }
 }
 
@@ -200,6 +214,7 @@ fn part(text: &str) -> Result<Part, BenchError> {
         "small" => Ok(Part::Small),
         "large" => Ok(Part::Large),
         "mixed" => Ok(Part::Mixed),
+        "long" => Ok(Part::Long),
         other => Err(BenchError::Usage(format!("there is no part {other}"))),
     }
 }
@@ -278,6 +293,9 @@ mod tests {
         let options = parse("read --rounds 3 --seconds 0.5").unwrap();
         assert_eq!((options.rounds(), options.window()), (3, Duration::from_millis(500)));
         assert_eq!(parse("soak --bytes 3g").unwrap().bytes, Some(3 << 30));
+        assert!(!options.wants(Part::Long), "hours are spent only when they are asked for");
+        let options = parse("soak --part long --minutes 0.5 --rate 100 --keep").unwrap();
+        assert!(options.wants(Part::Long) && options.keep && !options.wants(Part::Mixed));
         assert!(options.wants(Part::Matrix), "without a choice all parts are wanted");
     }
 

@@ -90,10 +90,25 @@ pub(crate) fn memory(pids: &[u32]) -> Result<Memory, BenchError> {
     Ok(total)
 }
 
-/// How many files a process has open.
-pub(crate) fn open_files(pid: u32) -> Result<usize, BenchError> {
-    let path = format!("/proc/{pid}/fd");
-    Ok(fs::read_dir(&path).map_err(BenchError::io(path))?.count())
+/// What a process holds of the kernel besides memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Handles {
+    /// Open file descriptors.
+    pub(crate) files: u64,
+    pub(crate) threads: u64,
+}
+
+/// Handles of the processes with these ids, added up.
+pub(crate) fn handles(pids: &[u32]) -> Result<Handles, BenchError> {
+    let count = |path: String| {
+        fs::read_dir(&path).map(|list| list.count() as u64).map_err(BenchError::io(path))
+    };
+    let mut total = Handles::default();
+    for pid in pids {
+        total.files += count(format!("/proc/{pid}/fd"))?;
+        total.threads += count(format!("/proc/{pid}/task"))?;
+    }
+    Ok(total)
 }
 
 /// The children of a process.
@@ -212,6 +227,14 @@ mod tests {
         let device = parse_device(stat).unwrap();
         assert_eq!(device, Device { written_bytes: 37_126_296 * 512, flushes: 21_762 });
         assert_eq!(parse_device("1 2 3"), None);
+    }
+
+    #[test]
+    fn a_file_that_is_opened_counts() {
+        let pids = [std::process::id()];
+        let files: Vec<_> = (0..50).map(|_| fs::File::open("/dev/null").unwrap()).collect();
+        let handles = handles(&pids).unwrap();
+        assert!(handles.files >= files.len() as u64 && handles.threads > 0);
     }
 
     #[test]

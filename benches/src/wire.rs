@@ -76,6 +76,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) query: &'a str,
     /// `content-length`; `None` leaves the header out.
     pub(crate) length: Option<u64>,
+    /// One more header, which is signed if its name asks for that.
+    pub(crate) extra: Option<(&'a str, &'a str)>,
 }
 
 impl Scribe {
@@ -97,14 +99,17 @@ impl Scribe {
         if let Some(length) = ask.length {
             line(&["content-length: ", &length.to_string()]);
         }
+        if let Some((name, value)) = ask.extra {
+            line(&[name, ": ", value]);
+        }
         if self.signature == Signature::Unsigned {
             line(&[]);
             return Ok(());
         }
         let query = Query::parse(ask.query.as_bytes())
             .map_err(|error| BenchError::answer(format!("the query cannot be signed: {error}")))?;
-        // Host and length are not signed by these schemes unless listed, and no other header is sent.
-        let headers = HeaderList::new();
+        // Host and length are not signed by these schemes unless listed.
+        let headers: HeaderList = ask.extra.into_iter().collect();
         let parts = RequestParts {
             method: ask.method,
             target: ask.target,
@@ -310,6 +315,7 @@ mod tests {
             path: "/bench/a/1",
             query: "append&position=7",
             length: Some(100),
+            extra: None,
         };
         scribe.write(&mut out, ask).unwrap();
         String::from_utf8(out).unwrap()

@@ -6,3 +6,4 @@ pub(crate) mod one_object;
 pub(crate) mod overload;
 pub(crate) mod read;
 pub(crate) mod soak;
+pub(crate) mod soak_long;

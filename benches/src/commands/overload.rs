@@ -109,7 +109,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<(), BenchError> {
         let there = Gathered::gather(bench, address, crowd, &large)?;
         let (appends, gets) = pair(bench, &server, &small, number)?;
         let memory = server.memory()?.resident_bytes as f64 / MIB;
-        let open = server.open_files()?;
+        let open = server.handles()?.files;
         let staged = staged(bench);
         let (quiet_append, quiet_get) = *quiet.get_or_insert((appends.p99_ms, gets.p99_ms));
         let of = |now: Option<f64>, quiet: Option<f64>| Some(now? / quiet?);
@@ -258,10 +258,10 @@ fn staged(bench: &Bench) -> usize {
 }
 
 /// Waits until nothing is left of a crowd.
-fn until_gone(bench: &Bench, server: &Server, files: usize) -> Result<(), BenchError> {
+fn until_gone(bench: &Bench, server: &Server, files: u64) -> Result<(), BenchError> {
     let until = Instant::now() + GONE_MAX;
     loop {
-        let open = server.open_files()?;
+        let open = server.handles()?.files;
         let staged = staged(bench);
         if open <= files && staged == 0 {
             return Ok(());

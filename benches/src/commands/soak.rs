@@ -69,6 +69,12 @@ const RUNS: [(Part, &str, &[usize], f64); 3] = [
 
 /// Each run, with a rest, a restart and a look whether everything is there.
 pub(crate) fn run(bench: &mut Bench) -> Result<(), BenchError> {
+    if bench.options.wants(Part::Long) {
+        super::soak_long::run(bench)?;
+        if bench.options.parts == [Part::Long] {
+            return Ok(());
+        }
+    }
     let total = bench.options.bytes.unwrap_or(bench.options.pick(20 << 30, 96 << 20));
     let live = bench.options.live_bytes.unwrap_or(bench.options.pick(2 << 30, 10 << 20));
     let mut load = Table::new(

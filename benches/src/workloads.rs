@@ -138,8 +138,8 @@ impl Caller {
         Ok(())
     }
 
-    /// Reads a part of an object, by a range unless it is all of it, and compares it with the pattern, which the object has from `base`
-    /// on. Of a whole object the CRC-64 is compared, too.
+    /// Reads a part of an object, by a range unless it is all of it, and compares it with the pattern, which the object has
+    /// from `base` on. Of a whole object the CRC-64 is compared, too.
     pub(crate) async fn verify_from(
         &mut self,
         object: &Object,

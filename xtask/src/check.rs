@@ -1,8 +1,8 @@
-//! `check`, `run` and `bench`: what Cargo does, with warnings denied.
+//! `check`, `run` and `bench`: what Cargo does, with warnings denied, and what we depend on.
 
 use std::process::Command;
 
-use crate::{Outcome, process, tidy, tree};
+use crate::{Outcome, dependencies, process, tidy, tree};
 
 /// Cargo at the root of the workspace.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
@@ -11,13 +11,14 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-/// Format, lints, documentation and tidiness; all of them run, so that one visit shows everything.
+/// Format, lints, documentation, tidiness and dependencies; all of them run, so that one visit shows everything.
 pub(crate) fn run() -> Outcome<bool> {
     let mut docs = cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
     docs.env("RUSTDOCFLAGS", "-D warnings");
     let steps = [
         cargo(&["fmt", "--all", "--check"]),
         cargo(&["fmt", "--manifest-path", "compat/opendal/Cargo.toml", "--check"]),
+        cargo(&["fmt", "--manifest-path", "fuzz/driver/Cargo.toml", "--check"]),
         cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
         docs,
     ];
@@ -26,6 +27,7 @@ pub(crate) fn run() -> Outcome<bool> {
         good &= process::succeeds(&mut step)?;
     }
     good &= tidy::run()?;
+    good &= dependencies::run()?;
     println!("check: {}", if good { "good" } else { "failed" });
     Ok(good)
 }

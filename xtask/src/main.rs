@@ -1,4 +1,4 @@
-//! The project's verbs: `cargo xtask check | tidy | test | compat | run | bench`.
+//! The project's verbs: `cargo xtask check | tidy | test | compat | run | bench | fuzz`.
 //!
 //! Owns: what continuous integration runs, in the form in which a person runs it, each step printing the command that
 //! repeats it. Must not know: anything of the server but its command line, its listening line and its health answer.
@@ -6,6 +6,8 @@
 
 mod benches;
 mod check;
+mod dependencies;
+mod fuzz;
 mod process;
 mod report;
 mod server;
@@ -21,12 +23,16 @@ pub(crate) type Outcome<T> = Result<T, String>;
 
 const USAGE: &str = "usage: cargo xtask <verb>
 
-  check                 fmt, clippy, docs and tidy, all with warnings denied
+  check                 fmt, clippy, docs, tidy and dependencies, all with warnings denied
   tidy                  room edges, left-overs, long lines, files that ARCHITECTURE.md names
-  test [--only NAME]    all tests; NAME is rust, node, python, go, java, opendal, memory or benches, and may be repeated
+  test [--only NAME]    all tests; NAME is rust, node, python, go, java, opendal, memory, benches or fuzz,
+                        and may be repeated
   compat                the SDK programs alone, and their matrix as a Markdown table
   run [ARGUMENTS]       a release build of `ossia serve` with these arguments
   bench NAME [OPTIONS]  append, read, list, soak or overload, beside its floors; --short only shows that the harness works
+  fuzz [TARGET...] [--seconds N] [--jobs N] [--log]
+                        every target of `fuzz/`, or some, a minute each, two at a time;
+                        --log adds to docs/durability/fuzz.md
 
 OSSIA_REQUIRE_ALL=1 makes an absent runtime a failure, OSSIA_BINARY=FILE tests a server that is already built";
 
@@ -55,6 +61,7 @@ fn run(verb: &str, rest: &[String]) -> Outcome<bool> {
         "compat" => none(rest).and_then(|()| test::run(&test::Choice::sdks())),
         "run" => check::serve(rest),
         "bench" => check::bench(rest),
+        "fuzz" => fuzz::run(&fuzz::Choice::parse(rest)?),
         _ => Err(USAGE.to_owned()),
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::report::{Case, Ending, Totals};
 use crate::server::{KEY_ID, KEY_SECRET, Server};
 use crate::suites::{CNAME_BUCKET, CNAME_HOST, DOMAIN, Suite};
-use crate::{Outcome, benches, process, report, tree};
+use crate::{Outcome, benches, fuzz, process, report, tree};
 
 const RUST_MAX: Duration = Duration::from_secs(45 * 60);
 const SUITE_MAX: Duration = Duration::from_secs(10 * 60);
@@ -22,6 +22,8 @@ pub(crate) struct Choice {
     memory: bool,
     /// The benches in their short form.
     benches: bool,
+    /// Every fuzz target for a minute.
+    fuzz: bool,
 }
 
 /// The suite that visits the memory engine too: the quickest one that covers append and seal.
@@ -29,15 +31,27 @@ const MEMORY_SUITE: Suite = Suite::Go;
 
 impl Choice {
     pub(crate) fn sdks() -> Choice {
-        Choice { rust: false, suites: Suite::ALL.to_vec(), memory: false, benches: false }
+        Choice {
+            rust: false,
+            suites: Suite::ALL.to_vec(),
+            memory: false,
+            benches: false,
+            fuzz: false,
+        }
     }
 
     /// Reads `--only NAME`, repeatable; nothing means everything.
     pub(crate) fn parse(arguments: &[String]) -> Outcome<Choice> {
         if arguments.is_empty() {
-            return Ok(Choice { rust: true, memory: true, benches: true, ..Choice::sdks() });
+            return Ok(Choice {
+                rust: true,
+                memory: true,
+                benches: true,
+                fuzz: true,
+                ..Choice::sdks()
+            });
         }
-        let mut choice = Choice { rust: false, suites: Vec::new(), memory: false, benches: false };
+        let mut choice = Choice { suites: Vec::new(), ..Choice::sdks() };
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
             let name = match (argument.as_str(), argument.strip_prefix("--only=")) {
@@ -50,6 +64,7 @@ impl Choice {
                 None if name == "rust" => choice.rust = true,
                 None if name == "memory" => choice.memory = true,
                 None if name == "benches" => choice.benches = true,
+                None if name == "fuzz" => choice.fuzz = true,
                 None => return Err(format!("there are no tests named {name:?}")),
             }
         }
@@ -71,6 +86,9 @@ pub(crate) fn run(choice: &Choice) -> Outcome<bool> {
     let mut cases = Vec::new();
     if choice.rust {
         parts.push(timed("rust", |_| rust()));
+    }
+    if choice.fuzz {
+        parts.push(timed("fuzz", |_| fuzz::totals(&fuzz::Choice::all())));
     }
     if choice.memory || choice.benches || !choice.suites.is_empty() {
         match binary() {
@@ -259,17 +277,17 @@ mod tests {
     fn nothing_chosen_means_everything() {
         assert_eq!(
             parse(&[]),
-            Ok(Choice { rust: true, suites: Suite::ALL.to_vec(), memory: true, benches: true })
+            Ok(Choice { rust: true, memory: true, benches: true, fuzz: true, ..Choice::sdks() })
         );
     }
 
     #[test]
     fn only_what_is_named_is_run() {
         let choice = parse(&["--only", "node", "--only=rust"]);
-        let wanted =
-            Choice { rust: true, suites: vec![Suite::Node], memory: false, benches: false };
+        let wanted = Choice { rust: true, suites: vec![Suite::Node], ..Choice::sdks() };
         assert_eq!(choice, Ok(wanted));
         assert!(parse(&["--only=benches"]).unwrap().benches);
+        assert!(parse(&["--only=fuzz"]).unwrap().fuzz);
         for wrong in [&["--only"][..], &["--only", "perl"], &["node"]] {
             assert!(parse(wrong).is_err(), "{wrong:?}");
         }

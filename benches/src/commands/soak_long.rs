@@ -1,4 +1,5 @@
-//! `soak --part long`: hours of everything at a modest rate, to see whether anything grows: memory, file descriptors, threads, the disk.
+//! `soak --part long`: hours of everything at a modest rate, to see whether anything grows: memory, file descriptors, threads,
+//! the disk.
 //!
 //! A few connections send mixed requests at a bounded rate, so that the machine is free for other work: appends to objects that grow,
 //! are sealed, deleted and overwritten, puts, copies, reads that are compared byte by byte, lists, uploads that break off, new

@@ -46,6 +46,9 @@ mod client;
 mod config;
 mod endpoint;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod operations;
 mod send;
 

@@ -120,6 +120,16 @@ fn encode(layout: Layout) -> String {
     format!("{text}check {check:08x}\n")
 }
 
+/// Whether what is taken for a layout says the same when it is written and read again.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let path = Path::new(LAYOUT);
+    if let Ok(layout) = decode(path, path, bytes) {
+        let again = decode(path, path, encode(layout).as_bytes());
+        assert!(again.is_ok_and(|again| encode(again) == encode(layout)));
+    }
+}
+
 fn decode(folder: &Path, path: &Path, bytes: &[u8]) -> Result<Layout, OpenError> {
     let damaged = |what: &str| OpenError::Damaged {
         file: path.into(),

@@ -23,6 +23,9 @@ pub mod disk;
 mod engine;
 mod error;
 mod evacuate;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod journal;
 mod layout;
 mod open;

@@ -26,6 +26,9 @@ mod core;
 mod delete;
 mod error;
 mod extents;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod intake;
 mod keys;
 mod known;

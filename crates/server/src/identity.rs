@@ -190,6 +190,15 @@ impl Identity {
     }
 }
 
+/// What `fuzz/` needs to see. Not an interface: it is there with the feature `fuzzing` alone.
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub fn fuzz(text: &str) {
+    if let Ok(stored) = parse(Path::new("identity.toml"), text) {
+        assert!(stored.account.len() == 16 && !stored.access_key_secret.is_empty());
+    }
+}
+
 fn parse(path: &Path, text: &str) -> Result<Stored, IdentityError> {
     let damaged = |reason| IdentityError::Damaged { path: path.to_owned(), reason };
     // The parser's own message would quote the line, and with it the secret.

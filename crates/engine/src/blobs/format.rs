@@ -32,8 +32,8 @@ pub(crate) const CHECK_BYTES: usize = 4;
 const MAGIC: [u8; 8] = *b"OSSIABLB";
 const END_MAGIC: [u8; 8] = *b"OSSIAEND";
 const VERSION: u32 = 1;
-const HEADER_CHECK_AT: usize = HEADER_BYTES - 4;
-const FOOTER_CHECK_AT: usize = FOOTER_BYTES - 4;
+pub(crate) const HEADER_CHECK_AT: usize = HEADER_BYTES - 4;
+pub(crate) const FOOTER_CHECK_AT: usize = FOOTER_BYTES - 4;
 
 /// Blocks that this much data makes.
 pub(crate) fn blocks(length: u64) -> u64 {

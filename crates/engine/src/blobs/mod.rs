@@ -6,7 +6,7 @@
 //!
 //! Must not know what the bytes are, nor who names a blob.
 
-mod format;
+pub(crate) mod format;
 mod handles;
 mod read;
 mod write;

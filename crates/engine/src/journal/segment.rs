@@ -45,7 +45,7 @@ use crate::{
 
 const MAGIC: [u8; 8] = *b"OSSIAJNL";
 const VERSION: u32 = 1;
-const CHECK_AT: usize = 56;
+pub(crate) const CHECK_AT: usize = 56;
 /// Zeros are written in pieces of this size.
 const FILL_BYTES: usize = 1 << 20;
 /// The first segment of a start that finds no spare one is no longer than this, so that the start is quick.
@@ -138,7 +138,7 @@ pub(crate) fn number_of(name: &str) -> Option<u64> {
     numbered(name, ".seg")
 }
 
-fn encode_header(store: [u8; 16], number: u64, salt: u64) -> Vec<u8> {
+pub(crate) fn encode_header(store: [u8; 16], number: u64, salt: u64) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(BLOCK_BYTES as usize);
     bytes.extend(MAGIC);
     bytes.extend(VERSION.to_le_bytes());

@@ -43,6 +43,15 @@ fn decode_current(bytes: &[u8]) -> Option<Current> {
     reader.is_empty().then_some(Current { version, checksum })
 }
 
+/// Whether what is taken for `current` is what lsm-tree writes.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzz_current(bytes: &[u8]) {
+    if let Some(Current { version, checksum }) = decode_current(bytes) {
+        let again = [&version.to_le_bytes()[..], &checksum.to_le_bytes(), &[0]].concat();
+        assert_eq!(again, bytes);
+    }
+}
+
 fn manifest_name(version: u64) -> String {
     format!("v{version}")
 }

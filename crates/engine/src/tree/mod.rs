@@ -456,6 +456,14 @@ fn decode_checkpoint(bytes: &[u8]) -> Option<(Standing, u64)> {
     (reader.is_empty() && next_seq > 0 && next_seq >> 63 == 0).then_some((standing, next_seq))
 }
 
+/// Whether what is taken for a checkpoint is one.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzz_checkpoint(bytes: &[u8]) {
+    if let Some((standing, next_seq)) = decode_checkpoint(bytes) {
+        assert_eq!(encode_checkpoint(standing, next_seq), bytes);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,7 +13,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, HashSet, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -335,6 +335,8 @@ impl Committer {
             self.shared.measure_pressure();
             self.shared.chores.ask(|asked| asked.evacuate = true);
         }
+        let end = (written.segment, written.offset.saturating_add(written.bytes));
+        *self.shared.end.lock().unwrap_or_else(PoisonError::into_inner) = end;
         self.last = Some(written);
         self.since_checkpoint_bytes += written.bytes;
         true

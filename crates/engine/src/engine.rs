@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
 };
@@ -143,6 +144,33 @@ impl LocalEngine {
         let running = Mutex::new(Some(Running { shards: running, _held: held }));
         let condition = Arc::clone(&first.condition);
         Ok(Self(Arc::new(Inner { shards, condition, counters, blobs, running })))
+    }
+
+    /// A store without threads, for shards that were only read: it serves reads and takes no writes.
+    pub(crate) fn to_be_read(shards: Vec<Arc<Shared>>, folder: &Path) -> Result<Self, OpenError> {
+        let none = || OpenError::Setting { name: "shards", reason: "zero" };
+        let first = Arc::clone(shards.first().ok_or_else(none)?);
+        let options = &first.options;
+        let permits = Arc::new(Semaphore::new(options.queue_bytes_max));
+        let reads = Arc::new(Semaphore::new(options.disk_reads_max));
+        let (flights, buffers) = (Arc::<Flights>::default(), Arc::<Buffers>::default());
+        let blobs = BlobFolder::open(Arc::clone(&first), folder, Arc::clone(&buffers))?;
+        let shard = |(number, shared): (usize, Arc<Shared>)| {
+            let (disk, span) = (Arc::clone(&shared.disk), Arc::clone(&shared.span));
+            let folder = layout::shard(folder, number);
+            let payloads = Arc::new(Payloads::new(disk, &folder, span, Arc::clone(&buffers)));
+            let (permits, reads) = (Arc::clone(&permits), Arc::clone(&reads));
+            let front = Front { permits, reads, flights: Arc::clone(&flights), shared };
+            Shard { front, payloads }
+        };
+        let shards = shards.into_iter().enumerate().map(shard).collect();
+        let (condition, counters) = (Arc::clone(&first.condition), Arc::clone(&first.counters));
+        Ok(Self(Arc::new(Inner { shards, condition, counters, blobs, running: Mutex::default() })))
+    }
+
+    /// What the shards share, in their order.
+    pub(crate) fn shards(&self) -> impl Iterator<Item = &Arc<Shared>> {
+        self.0.shards.iter().map(|shard| &shard.front.shared)
     }
 
     /// How many past states of the index are kept for readers, and the bytes of the index that are in memory because of them

@@ -644,10 +644,18 @@ impl Evacuator {
             live
         };
         let gone = leaves.into_iter().filter(|number| !left.contains_key(number));
+        let span = Arc::clone(&self.shared.span);
         for number in gone {
-            let unnamed = (value::values_file(number), None);
-            self.commit(0, &[], Extra { own: vec![unnamed], ..Extra::default() })?;
-            self.values.remove(number).map_err(later)?;
+            let told = span.unless_held(|| {
+                let unnamed = (value::values_file(number), None);
+                self.commit(0, &[], Extra { own: vec![unnamed], ..Extra::default() })?;
+                self.values.remove(number).map_err(later)
+            });
+            match told {
+                // They are looked at again.
+                None => return Ok(()),
+                Some(removed) => removed?,
+            }
             self.payloads.forget(Home::Values, number);
         }
         Ok(())

@@ -97,6 +97,13 @@ pub(crate) fn open_or_make(
     }
 }
 
+/// Reads the layout of a store that stands.
+pub(crate) fn read(disk: &Arc<dyn Disk>, folder: &Path) -> Result<Layout, OpenError> {
+    let path = folder.join(LAYOUT);
+    let bytes = read_whole(disk.as_ref(), &path, LAYOUT_BYTES_MAX).map_err(OpenError::io(&path))?;
+    decode(folder, &path, &bytes)
+}
+
 /// Makes a store of an older format one of this, durably; what the older format has means the same in this one.
 pub(crate) fn upgrade(
     disk: &Arc<dyn Disk>,

@@ -9,6 +9,7 @@
 //! - `tree`: the `lsm-tree` crate, and what it takes to use it safely.
 //! - `evacuate`, `span`, `values`: which segments are in use, and how they come to be used again.
 //! - `blobs`: immutable files beside the journal.
+//! - `inspect`, `hold`: looking at a store without changing it, and keeping its files while a backup copies them.
 //! - `disk`: every file access of this crate (the tree has its own), so that faults can be put in.
 //!
 //! This crate must not know OSS's rules, objects, or HTTP. The bytes on the disk are drawn in `docs/FORMAT.md`.
@@ -26,6 +27,8 @@ mod evacuate;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod hold;
+mod inspect;
 mod journal;
 mod layout;
 mod open;
@@ -43,4 +46,6 @@ mod values;
 pub use counters::EngineMetrics;
 pub use engine::LocalEngine;
 pub use error::OpenError;
+pub use hold::{HeldBytes, HeldFile, Hold, identify};
+pub use inspect::{FileFinding, Inspection, JournalCounts, TableCounts};
 pub use options::EngineOptions;

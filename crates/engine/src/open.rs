@@ -21,7 +21,7 @@ use crate::{
         reached,
         record::{self, Beside, Home, Place},
         recover::{self, Located, Walk},
-        segment::{self, Yard},
+        segment::{self, Spares, Yard},
     },
     layout::{self, Layout},
     queue::Queue,
@@ -83,11 +83,11 @@ pub(crate) fn open(
 }
 
 /// A shard whose journal has been replayed.
-struct ReadShard {
-    folder: PathBuf,
-    yard: Yard,
+pub(crate) struct ReadShard {
+    pub(crate) folder: PathBuf,
+    pub(crate) yard: Yard,
     index: Index,
-    walk: Walk,
+    pub(crate) walk: Walk,
     tokens: Tokens,
     active: Arc<Memtable>,
     last: Option<Written>,
@@ -95,7 +95,7 @@ struct ReadShard {
     oldest: u64,
 }
 
-fn read_shard(
+pub(crate) fn read_shard(
     options: &EngineOptions,
     disk: &Arc<dyn Disk>,
     folder: &Path,
@@ -152,33 +152,15 @@ impl ReadShard {
         counters: &Arc<Counters>,
         layout: Layout,
     ) -> Result<OpenedShard, OpenError> {
-        let Self { folder, yard, index, walk, tokens, active, last, .. } = self;
-        let values = self::values(&index, options, disk, &folder, layout)?;
+        let values = self.values(options, disk, layout)?;
         let segments_max = options.journal_bytes / options.segment_bytes;
         let spares_max = usize::try_from(segments_max / 4).unwrap_or(usize::MAX);
-        let (journal, spares) = Journal::resume(&yard, options.segment_bytes, spares_max, &walk)?;
-        let snapshots = Arc::new(index.snapshots());
-        let (pressure, _) = watch::channel(Pressure::default());
-        let first = walk.segments.first().map_or(1, |segment| segment.number);
-        let span = Span::new(first, self.oldest, journal.segment(), segments_max);
-        let shared = Arc::new(Shared {
-            options: options.clone(),
-            disk: Arc::clone(disk),
-            index,
-            snapshots,
-            queue: Queue::default(),
-            spares,
-            condition: Arc::clone(condition),
-            tokens,
-            pressure,
-            measuring: Mutex::default(),
-            chores: Chores::default(),
-            span: Arc::new(span),
-            values_let_go: AtomicU64::new(0),
-            counters: Arc::clone(counters),
-        });
-        shared.measure_pressure();
+        let (yard, walk) = (&self.yard, &self.walk);
+        let (journal, spares) = Journal::resume(yard, options.segment_bytes, spares_max, walk)?;
+        let (active, last) = (Arc::clone(&self.active), self.last);
+        let (yard, folder) = (yard.clone(), self.folder.clone());
         let since_checkpoint_bytes = self.since_checkpoint_bytes;
+        let shared = self.share(options, disk, condition, counters, (journal.segment(), spares));
         Ok(OpenedShard {
             shared,
             folder,
@@ -189,6 +171,52 @@ impl ReadShard {
             last,
             since_checkpoint_bytes,
         })
+    }
+
+    /// The value log of this shard, its files verified.
+    pub(crate) fn values(
+        &self,
+        options: &EngineOptions,
+        disk: &Arc<dyn Disk>,
+        layout: Layout,
+    ) -> Result<ValueLog, OpenError> {
+        values(&self.index, options, disk, &self.folder, layout)
+    }
+
+    /// What callers and threads of this shard share; `journal` is the segment that is written, and where the next ones come from.
+    pub(crate) fn share(
+        self,
+        options: &EngineOptions,
+        disk: &Arc<dyn Disk>,
+        condition: &Arc<Condition>,
+        counters: &Arc<Counters>,
+        (segment, spares): (u64, Arc<Spares>),
+    ) -> Arc<Shared> {
+        let segments_max = options.journal_bytes / options.segment_bytes;
+        let snapshots = Arc::new(self.index.snapshots());
+        let (pressure, _) = watch::channel(Pressure::default());
+        let first = self.walk.segments.first().map_or(1, |segment| segment.number);
+        let span = Span::new(first, self.oldest, segment, segments_max);
+        let shared = Arc::new(Shared {
+            options: options.clone(),
+            disk: Arc::clone(disk),
+            index: self.index,
+            snapshots,
+            queue: Queue::default(),
+            spares,
+            condition: Arc::clone(condition),
+            tokens: self.tokens,
+            pressure,
+            measuring: Mutex::default(),
+            chores: Chores::default(),
+            span: Arc::new(span),
+            // The opening frame is the first of its segment.
+            end: Mutex::new((segment, 2 * BLOCK_BYTES)),
+            values_let_go: AtomicU64::new(0),
+            counters: Arc::clone(counters),
+        });
+        shared.measure_pressure();
+        shared
     }
 }
 

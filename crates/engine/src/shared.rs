@@ -43,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) measuring: Mutex<()>,
     pub(crate) chores: Chores,
     pub(crate) span: Arc<Span>,
+    /// The journal's segment and offset behind the last group that is durable.
+    pub(crate) end: Mutex<(u64, u64)>,
     /// Bytes of payloads in the value log that lost their record since its files were last looked at; too few rather than too many.
     pub(crate) values_let_go: AtomicU64,
     pub(crate) counters: Arc<Counters>,
@@ -133,6 +135,12 @@ impl Condition {
         if self.poisoned.set(what.clone()).is_ok() {
             tracing::error!(what, "the store is poisoned: it refuses writes until it is reopened");
         }
+    }
+
+    /// The store was opened to be read, and takes no writes.
+    pub(crate) fn only_read(&self) {
+        // The first one to say so counts, and nobody came before.
+        let _ = self.poisoned.set("it is only looked at".into());
     }
 
     pub(crate) fn poisoned(&self) -> Option<&str> {

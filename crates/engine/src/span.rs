@@ -32,7 +32,15 @@ pub(crate) struct Span {
     /// Sealed memtables with the bound that holds once they are flushed.
     sealed: Mutex<Vec<(u64, u64)>>,
     rotation_wanted: AtomicBool,
+    holds: Mutex<Holds>,
     segments_max: u64,
+}
+
+/// How many need every segment, and every file of the value log, to stay as it is.
+#[derive(Debug, Default)]
+struct Holds {
+    segments: usize,
+    values: usize,
 }
 
 impl Span {
@@ -47,6 +55,7 @@ impl Span {
             passed: AtomicU64::new(0),
             sealed: Mutex::default(),
             rotation_wanted: AtomicBool::new(false),
+            holds: Mutex::default(),
             segments_max,
         }
     }
@@ -109,8 +118,47 @@ impl Span {
         self.passed.fetch_max(bound, Ordering::AcqRel) < bound
     }
 
+    /// From now on no segment is given up and no file of the value log removed, until both are released.
+    pub(crate) fn hold(&self) {
+        let mut holds = self.holds();
+        holds.segments += 1;
+        holds.values += 1;
+    }
+
+    /// Segments may be given up again.
+    pub(crate) fn release_segments(&self) {
+        let mut holds = self.holds();
+        holds.segments = holds.segments.saturating_sub(1);
+    }
+
+    /// Files of the value log may be removed again.
+    pub(crate) fn release_values(&self) {
+        let mut holds = self.holds();
+        holds.values = holds.values.saturating_sub(1);
+    }
+
+    /// Removes a file of the value log, unless they have to stay; whoever comes to hold them waits for its end.
+    pub(crate) fn unless_held<T>(&self, remove: impl FnOnce() -> T) -> Option<T> {
+        let holds = self.holds();
+        (holds.values == 0).then(remove)
+    }
+
+    fn holds(&self) -> std::sync::MutexGuard<'_, Holds> {
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The lowest segment that stands.
+    pub(crate) fn first(&self) -> u64 {
+        self.given_up.load(Ordering::SeqCst)
+    }
+
     /// Gives up the next segment that may be; its file is the caller's from then on.
     pub(crate) fn give_up(&self) -> Option<u64> {
+        // Under this lock, so that whoever holds knows what is left.
+        let holds = self.holds();
+        if holds.segments > 0 {
+            return None;
+        }
         let segment = self.given_up.load(Ordering::SeqCst);
         let early = mutants::on(Mutant::RecycledEarly);
         let passed = if early { u64::MAX } else { self.passed.load(Ordering::Acquire) };
@@ -190,6 +238,23 @@ mod tests {
         span.empty(9);
         span.pass(9);
         assert_eq!([span.give_up(), span.give_up()], [Some(1), None]);
+    }
+
+    #[test]
+    fn nothing_is_given_up_while_somebody_holds() {
+        let span = Span::new(1, 1, 5, 8);
+        span.empty(4);
+        span.pass(4);
+        span.hold();
+        span.hold();
+        assert_eq!((span.give_up(), span.unless_held(|| ())), (None, None));
+        span.release_segments();
+        assert_eq!(span.give_up(), None);
+        span.release_segments();
+        assert_eq!((span.give_up(), span.unless_held(|| ())), (Some(1), None));
+        span.release_values();
+        span.release_values();
+        assert_eq!((span.first(), span.unless_held(|| 7)), (2, Some(7)));
     }
 
     #[test]

@@ -54,8 +54,9 @@ pub(crate) const HOLDING: [u8; 4] = [HEAD, b'v', b'n', b'm'];
 /// First byte of an extent's key.
 pub(crate) const EXTENT: u8 = b'c';
 /// First byte of a packed extent's key.
-const PACKED: u8 = b'p';
-const REFERENCE: u8 = b's';
+pub(crate) const PACKED: u8 = b'p';
+/// First byte of a reference's key.
+pub(crate) const REFERENCE: u8 = b's';
 
 /// Names content. Never used twice: 48 bits of milliseconds, so that what is written together lies together, and 80 bits that count
 /// on from a random start of this process, since every append takes one and most need none.

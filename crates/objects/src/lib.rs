@@ -20,6 +20,7 @@ mod append;
 mod body;
 mod bucket;
 mod buckets;
+mod check;
 mod clock;
 mod copy;
 mod core;
@@ -45,6 +46,7 @@ mod records;
 mod settings;
 mod stat;
 mod sweep;
+mod usage;
 mod version;
 pub mod words;
 
@@ -52,6 +54,7 @@ pub use body::{Body, BodyError, ByteStream};
 pub use bucket::{
     Bucket, BucketStat, ClassStat, CreateBucketInput, ListBucketsInput, ListBucketsOutput,
 };
+pub use check::{CheckOptions, Checked, Finding, StoreCheck};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{
     AppendError, BucketError, BucketSetting, CopyError, CreateBucketError, DeleteBucketError,
@@ -65,6 +68,7 @@ pub use objects::Objects;
 pub use ossia_store::Health;
 pub use read::{Download, OpenObject};
 pub use settings::{Packing, Settings};
+pub use usage::{BucketUsage, usage};
 pub use words::Directive;
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! It owns the wiring and the process: arguments of `serve`, logs, signals, exit codes. Nothing else names an engine.
 
 mod allocator;
+mod check;
 mod figures;
 mod files;
 mod serve;
@@ -38,6 +39,13 @@ enum Top {
     /// List the faults that this build can be made to have, by name: what should see each, and what it is
     #[cfg(feature = "mutants")]
     Mutants,
+    /// Check a data folder: every record, every object, every byte
+    ///
+    /// For a folder that no server has open; a running server looks after its own, see scrub in docs/settings.toml. Nothing in
+    /// the folder is changed, whatever is found. What a start would replay is replayed in a scratch folder (TMPDIR).
+    ///
+    /// Exit codes: 0 clean, 1 something was found, 2 wrong arguments or the check could not be done, 3 a server has the folder.
+    Check(check::CheckArgs),
     #[command(flatten)]
     Client(ossia_cli::Command),
 }
@@ -63,6 +71,7 @@ fn main() -> ExitCode {
         Top::Serve(arguments) => runtime.block_on(serve::run(arguments)),
         #[cfg(feature = "mutants")]
         Top::Mutants => list_mutants(),
+        Top::Check(arguments) => runtime.block_on(check::run(arguments)),
         Top::Client(command) => runtime.block_on(ossia_cli::run(command)),
     }
 }

@@ -25,6 +25,8 @@ use ossia_store::{
 };
 use tokio::sync::Semaphore;
 
+pub(crate) use format::{HEADER_BYTES, decode_header};
+
 use crate::{
     OpenError,
     buffers::Buffers,
@@ -346,7 +348,7 @@ fn refused(why: Rejection) -> BlobError {
 }
 
 /// The blob that a file name stands for.
-fn id_of(name: &str) -> Option<BlobId> {
+pub(crate) fn id_of(name: &str) -> Option<BlobId> {
     let lower = name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let number = (name.len() == 32 && lower).then(|| u128::from_str_radix(name, 16).ok());
     number.flatten().map(|number| BlobId(number.to_be_bytes()))

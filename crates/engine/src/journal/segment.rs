@@ -46,6 +46,8 @@ use crate::{
 const MAGIC: [u8; 8] = *b"OSSIAJNL";
 const VERSION: u32 = 1;
 pub(crate) const CHECK_AT: usize = 56;
+/// Where the salt stands in the header.
+pub(crate) const SALT_AT: u64 = 40;
 /// Zeros are written in pieces of this size.
 const FILL_BYTES: usize = 1 << 20;
 /// The first segment of a start that finds no spare one is no longer than this, so that the start is quick.

@@ -123,6 +123,20 @@ fn read_pair(disk: &dyn Disk, folder: &Path) -> io::Result<Result<Pair, Wrong>> 
     Ok(Ok(Pair { current, version: told.version, manifest }))
 }
 
+/// `current` and its manifest by their names, if they are those of this version.
+pub(crate) fn manifest_of(
+    disk: &dyn Disk,
+    index: &Path,
+    version: u64,
+) -> io::Result<Option<[(String, Vec<u8>); 2]>> {
+    Ok(match read_pair(disk, index)? {
+        Ok(pair) if pair.version == version => {
+            Some([(manifest_name(version), pair.manifest), (CURRENT.to_owned(), pair.current)])
+        }
+        _ => None,
+    })
+}
+
 /// A table as the manifest names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Listed {

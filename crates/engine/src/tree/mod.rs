@@ -17,7 +17,7 @@ pub(crate) mod value;
 
 use std::{
     collections::HashSet,
-    fmt,
+    fmt, io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -55,6 +55,15 @@ const CHECKPOINT_VERSION: u8 = 1;
 pub(crate) enum Insert<'a> {
     Put(&'a [u8], Option<Place>),
     Delete,
+}
+
+/// A table's file, which stays for as long as this does.
+pub(crate) struct TableFile {
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: u64,
+    /// Of the whole file, as its writer computed it.
+    pub(crate) checksum: u128,
+    _keeps: Box<dyn std::any::Any + Send + Sync>,
 }
 
 /// The tree, opened.
@@ -328,6 +337,24 @@ impl Index {
         }
         *verified = version.iter_tables().map(|table| table.id()).collect();
         Ok(())
+    }
+
+    /// The tables of the present version, whose files stay for as long as what this returns, and that version's number.
+    pub(crate) fn table_files(&self) -> (u64, Vec<TableFile>) {
+        let version = self.tree.current_version();
+        let file = |table: &lsm_tree::Table| TableFile {
+            path: table.path.to_path_buf(),
+            bytes: table.metadata.file_size,
+            checksum: table.checksum().into_u128(),
+            _keeps: Box::new(table.clone()),
+        };
+        let files = version.iter_tables().map(file).collect();
+        (version.id(), files)
+    }
+
+    /// `current` and the manifest of this version by their names in the index's folder; `None` when another version holds by now.
+    pub(crate) fn manifest_of(&self, version: u64) -> io::Result<Option<[(String, Vec<u8>); 2]>> {
+        guard::manifest_of(self.disk.as_ref(), &self.folder, version)
     }
 
     /// Renews the copies of `current` and the manifest; whether that was done.

@@ -1,0 +1,204 @@
+//! Keeping a store's files as they are while somebody copies them: what `ossia backup` stands on.
+//!
+//! Everything is written once and removed later, so a copy of a store needs no stop: it is enough that nothing is removed while it
+//! is made, and that all parts are of one moment. That moment is the journal's end. The order matters:
+//!
+//! ```text
+//! 1. hold      no segment is given up, no file of the value log removed, from now on
+//! 2. tables    the tables of the present version, and `current` and the manifest that name them
+//! 3. end       where the journal ends now: behind the last group that is durable
+//! ```
+//!
+//! The tables stand on a frame before the end, so segments up to the end continue them: a start from the copy finds what it would
+//! find after a crash at that moment, everything that had been acknowledged, in its order. Blobs are not this file's: whoever holds
+//! keeps them by keeping the reaper from them.
+//!
+//! Segments are held only until [`Hold::segments_copied`]: while they are, writers that fill the journal wait.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError},
+};
+
+use crate::{
+    LocalEngine, OpenError, disk::Disk, journal::segment, layout, shared::Shared, tree::TableFile,
+    values,
+};
+
+/// How often the tables are asked for again because they changed meanwhile.
+const TRIES: usize = 64;
+
+/// A file to be copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldFile {
+    /// Its name in the data folder.
+    pub path: PathBuf,
+    /// How many of its first bytes belong to the copy; they do not change.
+    pub length: u64,
+    /// What these bytes are called: two files with one name, whenever asked, have the same bytes. Empty where that cannot be said,
+    /// and only the file's own times can tell.
+    pub name: String,
+}
+
+/// A small file to be copied, with its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldBytes {
+    /// Its name in the data folder.
+    pub path: PathBuf,
+    /// All of it.
+    pub bytes: Vec<u8>,
+}
+
+/// Keeps the files that a copy of the store needs, for as long as this lives; and says which these are.
+#[must_use]
+pub struct Hold {
+    engine: LocalEngine,
+    /// Those of the journal, the oldest first; copy these first.
+    pub segments: Vec<HeldFile>,
+    /// Those of the index and of the value log.
+    pub files: Vec<HeldFile>,
+    /// `LAYOUT`, and of each index `current` and the manifest.
+    pub small: Vec<HeldBytes>,
+    held: bool,
+    _tables: Vec<TableFile>,
+}
+
+impl std::fmt::Debug for Hold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hold").field("held", &self.held).finish_non_exhaustive()
+    }
+}
+
+impl LocalEngine {
+    /// Keeps the store's files as they are, and lists them. Blocks for a moment.
+    ///
+    /// # Errors
+    /// What the system says, or that the store is closed or poisoned: then what is on its disk is not known.
+    pub fn hold(&self) -> io::Result<Hold> {
+        for shared in self.shards() {
+            shared.span.hold();
+        }
+        let mut hold = Hold {
+            engine: self.clone(),
+            segments: Vec::new(),
+            files: Vec::new(),
+            small: Vec::new(),
+            held: true,
+            _tables: Vec::new(),
+        };
+        let folder = match self.shards().next() {
+            Some(shared) => shared.options.data.clone(),
+            None => return Err(io::Error::other("the store has no shard")),
+        };
+        for (number, shared) in self.shards().enumerate() {
+            hold.tables(&folder, number, shared)?;
+        }
+        // All ends after all tables: as near to one moment as it gets.
+        let ends: Vec<(u64, u64)> = self
+            .shards()
+            .map(|shared| *shared.end.lock().unwrap_or_else(PoisonError::into_inner))
+            .collect();
+        for ((number, shared), end) in self.shards().enumerate().zip(ends) {
+            hold.values(&folder, number, shared)?;
+            hold.journal(&folder, number, shared, end)?;
+            // Afterwards: what failed before this was asked has not been taken for durable.
+            shared.condition.check().map_err(|why| io::Error::other(why.to_string()))?;
+        }
+        let path = PathBuf::from("LAYOUT");
+        let disk = self.shards().next().map(|shared| Arc::clone(&shared.disk));
+        if let Some(disk) = disk {
+            let bytes = crate::disk::read_whole(disk.as_ref(), &folder.join(&path), 4_096)?;
+            hold.small.push(HeldBytes { path, bytes });
+        }
+        Ok(hold)
+    }
+}
+
+impl Hold {
+    fn tables(&mut self, folder: &Path, number: usize, shared: &Shared) -> io::Result<()> {
+        let index = layout::shard(Path::new(""), number).join("index");
+        for _ in 0..TRIES {
+            let (version, tables) = shared.index.table_files();
+            let Some(small) = shared.index.manifest_of(version)? else { continue };
+            for (name, bytes) in small {
+                self.small.push(HeldBytes { path: index.join(name), bytes });
+            }
+            for table in &tables {
+                let path = table.path.strip_prefix(folder).unwrap_or(&table.path).to_owned();
+                let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let name = format!("table-{number}-{file}-{:032x}", table.checksum);
+                let length = shared.disk.open(&table.path, crate::disk::Access::Read)?.length()?;
+                self.files.push(HeldFile { path, length, name });
+            }
+            self._tables.extend(tables);
+            return Ok(());
+        }
+        Err(io::Error::other("the index changed at each try"))
+    }
+
+    fn values(&mut self, folder: &Path, number: usize, shared: &Shared) -> io::Result<()> {
+        let beneath = layout::values(&layout::shard(Path::new(""), number));
+        let mut names = shared.disk.list(&folder.join(&beneath))?;
+        names.retain(|name| values::number_of(name).is_some());
+        names.sort_unstable();
+        for name in names {
+            let path = beneath.join(name);
+            let file = shared.disk.open(&folder.join(&path), crate::disk::Access::Read)?;
+            // It only grows. What is behind the moment is named by nothing in the copy.
+            self.files.push(HeldFile { path, length: file.length()?, name: String::new() });
+        }
+        Ok(())
+    }
+
+    fn journal(
+        &mut self,
+        folder: &Path,
+        number: usize,
+        shared: &Shared,
+        (last, end): (u64, u64),
+    ) -> io::Result<()> {
+        let beneath = layout::shard(Path::new(""), number).join("journal");
+        for segment in shared.span.first()..=last {
+            let path = segment::path(&beneath, segment);
+            let file = shared.disk.open(&folder.join(&path), crate::disk::Access::Read)?;
+            let length = if segment == last { end } else { file.length()? };
+            let mut salt = [0; 8];
+            file.read_at(&mut salt, segment::SALT_AT)?;
+            let salt = u64::from_le_bytes(salt);
+            let name = format!("segment-{number}-{segment:016x}-{salt:016x}-{length:x}");
+            self.segments.push(HeldFile { path, length, name });
+        }
+        Ok(())
+    }
+
+    /// The segments have been copied: the journal goes on being used again.
+    pub fn segments_copied(&mut self) {
+        if !std::mem::take(&mut self.held) {
+            return;
+        }
+        for shared in self.engine.shards() {
+            shared.span.release_segments();
+            shared.chores.ask(|asked| asked.evacuate = true);
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.segments_copied();
+        for shared in self.engine.shards() {
+            shared.span.release_values();
+        }
+    }
+}
+
+/// What a data folder is, without opening the store: its id and format.
+///
+/// # Errors
+/// [`OpenError`], also when there is no store.
+pub fn identify(data: &Path) -> Result<(String, u32), OpenError> {
+    let disk: Arc<dyn Disk> = Arc::new(crate::disk::RealDisk);
+    let layout = layout::read(&disk, data)?;
+    Ok((format!("{:032x}", u128::from_be_bytes(layout.store)), layout.format))
+}

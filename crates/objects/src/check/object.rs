@@ -1,0 +1,572 @@
+//! One object: its head, its extents without a gap, every byte against every checksum that there is.
+
+use bytes::Bytes;
+use md5::{Digest as _, Md5};
+use ossia_store::{BlobError, BlobId, Partition, ReadError, Record};
+
+use super::{Checker, Finding, LOST, OBJECT_BYTES, RECORD, Walked, add, object_key};
+use crate::{
+    Failure, extents,
+    keys::{self, ContentId},
+    records::{Content, Extent, Head, Kind, Reference, Source, Stored},
+    words::crc64::{self, Crc64},
+};
+
+/// How often something that moved is looked for again.
+const TRIES: usize = 16;
+/// Extents, and bytes, read at once.
+const EXTENTS: usize = 512;
+const PIECE_BYTES: u64 = 1 << 20;
+
+/// Where others write, damage counts once so many looks have seen it.
+const LOOKS: usize = 3;
+
+/// What a look at an object came to.
+#[derive(Debug, PartialEq, Eq)]
+enum Look {
+    /// There is no such object, or all has been told.
+    Told,
+    /// It was changed under the look.
+    Moved,
+    /// It was looked at as a whole.
+    Whole,
+}
+
+/// What is wrong with an object, as far as it has come.
+#[derive(Debug, Default)]
+struct Wrong(Vec<Finding>);
+
+/// Where the bytes go that are read: each into all sums.
+struct Sums {
+    whole: Crc64,
+    md5: Option<Md5>,
+    position: u64,
+    length: u64,
+}
+
+impl Sums {
+    fn update(&mut self, bytes: &[u8]) {
+        // What an append has added since the head was read is not this state's.
+        let left = usize::try_from(self.length.saturating_sub(self.position)).unwrap_or(usize::MAX);
+        let bytes = bytes.get(..left).unwrap_or(bytes);
+        self.whole.update(bytes);
+        if let Some(md5) = &mut self.md5 {
+            md5.update(bytes);
+        }
+        self.position = self.position.saturating_add(bytes.len() as u64);
+    }
+}
+
+/// An extent as its record and its key say.
+struct Piece {
+    key: Bytes,
+    record: Record,
+    extent: Extent,
+    start: u64,
+    end: u64,
+}
+
+impl Checker {
+    /// Checks the object that this head's key names, if it still stands.
+    ///
+    /// # Errors
+    /// Only where the store as a whole can no longer be read.
+    pub(crate) async fn object(
+        &self,
+        bucket: &Walked,
+        partition: Partition,
+        head_key: Bytes,
+    ) -> Result<(), Failure> {
+        self.pace.take(OBJECT_BYTES).await;
+        for tried in 1..=TRIES {
+            let mut wrong = Wrong::default();
+            match self.object_once(bucket, partition, &head_key, &mut wrong).await? {
+                Look::Told => return Ok(()),
+                Look::Moved if tried < TRIES => continue,
+                Look::Moved => wrong = Wrong::default(),
+                // Where others write, damage must be there each time that one looks.
+                Look::Whole if !wrong.0.is_empty() && !self.still && tried < LOOKS => continue,
+                Look::Whole => {}
+            }
+            add(&self.counts.objects, 1);
+            let (text, _) = object_key(&head_key);
+            for finding in wrong.0 {
+                let (bucket, key) = (Some(bucket.name.to_string()), Some(text.clone()));
+                self.tell(Finding { bucket, key, ..finding });
+            }
+            return Ok(());
+        }
+        Ok(())
+    }
+
+    /// One look.
+    async fn object_once(
+        &self,
+        bucket: &Walked,
+        partition: Partition,
+        head_key: &Bytes,
+        wrong: &mut Wrong,
+    ) -> Result<Look, Failure> {
+        let told = |what: String| {
+            let (text, _) = object_key(head_key);
+            let (bucket, key) = (Some(bucket.name.to_string()), Some(text));
+            self.tell(Finding { bucket, key, what, advice: RECORD, ..Finding::default() });
+        };
+        // Before the head is read: from here on the reaper waits for us.
+        let ticket = self.readers.ticket();
+        let record = match self.store.get(partition, head_key.clone()).await {
+            Ok(Some(record)) => record,
+            Ok(None) => return Ok(Look::Told),
+            Err(error) => {
+                told(Self::unless_closed(error.into())?);
+                return Ok(Look::Told);
+            }
+        };
+        let head = match Head::decode(&record.value) {
+            Ok(head) => head,
+            Err(damage) => {
+                add(&self.counts.objects, 1);
+                told(damage.to_string());
+                return Ok(Look::Told);
+            }
+        };
+        let catalogue = &bucket.catalogue;
+        match object_key(head_key).1 {
+            None => wrong.record("its key is none that an object may have"),
+            Some(key) if keys::partition(catalogue.id, catalogue.partitions, &key) != partition => {
+                wrong.record("it lies in a partition that is not its own");
+            }
+            Some(_) => {}
+        }
+        let md5 = matches!(head.kind, Kind::Normal { .. }).then(Md5::new);
+        let (whole, length) = (Crc64::new(), head.length);
+        let mut sums = Sums { whole, md5, position: 0, length };
+        match head.content {
+            Content::Inline => {
+                drop(ticket);
+                if !self.inline(partition, head_key, &record, &head, &mut sums, wrong).await? {
+                    return Ok(Look::Moved);
+                }
+            }
+            Content::Extents(content) => {
+                let _pin = ticket.pin(content);
+                if self.is_let_go(partition, head_key, content).await? {
+                    let what = "its content has been let go, and it still stands";
+                    wrong.lost(Some((0, head.length)), None, what.into());
+                }
+                self.content(partition, content, &head, &mut sums, wrong).await?;
+            }
+        }
+        if self.bytes && wrong.0.is_empty() {
+            self.compare(&head, sums, wrong);
+        }
+        Ok(Look::Whole)
+    }
+
+    fn compare(&self, head: &Head, sums: Sums, wrong: &mut Wrong) {
+        let all = Some((0, head.length));
+        if sums.whole.value() != head.crc64 {
+            wrong.lost(all, None, "the bytes do not have the object's CRC-64".into());
+        }
+        if let (Kind::Normal { md5 }, Some(told)) = (&head.kind, sums.md5)
+            && told.finalize()[..] != md5[..]
+        {
+            wrong.lost(
+                all,
+                None,
+                "the bytes do not have the object's MD5, which is its ETag".into(),
+            );
+        }
+    }
+
+    /// A small body. `false` when the head has been replaced meanwhile.
+    async fn inline(
+        &self,
+        partition: Partition,
+        head_key: &Bytes,
+        record: &Record,
+        head: &Head,
+        sums: &mut Sums,
+        wrong: &mut Wrong,
+    ) -> Result<bool, Failure> {
+        let all = Some((0, head.length));
+        let payload = match record.payload {
+            None if head.length == 0 => return Ok(true),
+            None => {
+                wrong.lost(all, None, "its body is missing".into());
+                return Ok(true);
+            }
+            Some(payload) => payload,
+        };
+        if u64::from(payload.length) != head.length {
+            wrong.lost(all, None, "its body has another length".into());
+            return Ok(true);
+        }
+        if !self.bytes {
+            return Ok(true);
+        }
+        self.pace.take(head.length).await;
+        match self.store.payloads(partition, vec![(head_key.clone(), payload)]).await {
+            Ok(read) => {
+                let bytes = read.into_iter().next().unwrap_or_default();
+                add(&self.counts.bytes, bytes.len() as u64);
+                sums.update(&bytes);
+                Ok(true)
+            }
+            Err(ReadError::Gone) if !self.still => Ok(false),
+            Err(ReadError::Gone) => {
+                wrong.lost(all, None, "its body is not where its record says".into());
+                Ok(true)
+            }
+            Err(error) => {
+                wrong.lost(all, None, Self::unless_closed(error.into())?);
+                Ok(true)
+            }
+        }
+    }
+
+    /// Whether a head's content has a tombstone, and the head still names it.
+    async fn is_let_go(
+        &self,
+        partition: Partition,
+        head_key: &Bytes,
+        content: ContentId,
+    ) -> Result<bool, Failure> {
+        if self.store.get(partition, keys::tombstone(content)).await?.is_none() {
+            return Ok(false);
+        }
+        let now = self.store.get(partition, head_key.clone()).await?;
+        let now = now.and_then(|record| Head::decode(&record.value).ok());
+        Ok(now.and_then(|head| head.content_id()) == Some(content))
+    }
+
+    /// All extents of a content, up to where its head says that it ends.
+    async fn content(
+        &self,
+        partition: Partition,
+        content: ContentId,
+        head: &Head,
+        sums: &mut Sums,
+        wrong: &mut Wrong,
+    ) -> Result<(), Failure> {
+        let (mut position, mut combined, mut moved) = (0, 0, 0);
+        let end = head.length;
+        while position < end {
+            let found = extents::at(&*self.store, partition, content, position, EXTENTS).await;
+            let page = match found {
+                Ok(page) => page,
+                Err(failure) => {
+                    let what = Self::unless_closed(failure)?;
+                    wrong.lost(
+                        Some((position, end)),
+                        None,
+                        format!("no extent can be read here: {what}"),
+                    );
+                    return Ok(());
+                }
+            };
+            if page.is_empty() {
+                wrong.lost(Some((position, end)), None, "the last extents are missing".into());
+                return Ok(());
+            }
+            let mut pieces = Vec::with_capacity(page.len());
+            for (key, record) in page {
+                let piece = match Piece::of(key, record) {
+                    Ok(piece) => piece,
+                    Err(what) => {
+                        wrong.lost(Some((position, end)), None, what);
+                        return Ok(());
+                    }
+                };
+                if piece.start >= end {
+                    break;
+                }
+                if piece.start != position && pieces.is_empty() && position == 0 {
+                    wrong.lost(
+                        Some((0, piece.start)),
+                        None,
+                        "the first extent begins later".into(),
+                    );
+                    return Ok(());
+                }
+                if self.still && piece.end > end {
+                    wrong.lost(
+                        Some((end, piece.end)),
+                        None,
+                        "an extent reaches past its end".into(),
+                    );
+                }
+                pieces.push(piece);
+            }
+            let (to, again) = self.pieces(partition, content, &pieces, sums, wrong).await?;
+            for piece in pieces.iter().filter(|piece| piece.end <= to) {
+                combined = crc64::combine(combined, piece.extent.crc64, piece.extent.length);
+            }
+            add(&self.counts.extents, pieces.iter().filter(|piece| piece.end <= to).count() as u64);
+            moved = if again && to == position { moved + 1 } else { 0 };
+            if moved > TRIES {
+                wrong.lost(
+                    Some((position, end)),
+                    None,
+                    "payloads are not where their records say".into(),
+                );
+                return Ok(());
+            }
+            position = to;
+        }
+        // Where an extent was packed with what was appended since, the combination is another object's length.
+        if position == end && combined != head.crc64 {
+            let what = "the checksums of its extents do not add up to the object's CRC-64";
+            wrong.lost(Some((0, end)), None, what.into());
+        }
+        if self.still {
+            self.twice(partition, content, end, wrong).await?;
+        }
+        Ok(())
+    }
+
+    /// That no byte has two extents, and none lies behind the end.
+    async fn twice(
+        &self,
+        partition: Partition,
+        content: ContentId,
+        length: u64,
+        wrong: &mut Wrong,
+    ) -> Result<(), Failure> {
+        let mut sum = 0_u64;
+        for prefix in [keys::extents(content), keys::packed_extents(content)] {
+            let end = ossia_store::successor(&prefix);
+            let mut next = Some(prefix);
+            while let Some(start) = next {
+                let (page, resume) = self.page(partition, start, end.clone(), EXTENTS).await?;
+                for (_, record) in page {
+                    let extent = Extent::decode(&record.value);
+                    sum = sum.saturating_add(extent.map_or(0, |extent| extent.length));
+                }
+                next = resume;
+            }
+        }
+        if sum != length && wrong.0.is_empty() {
+            let what =
+                format!("its extents hold {sum} bytes and it has {length}: some stand twice");
+            wrong.lost(Some((0, length)), None, what);
+        }
+        Ok(())
+    }
+
+    /// Reads these extents. How far it came, and whether what comes next has moved and is to be looked up again.
+    async fn pieces(
+        &self,
+        partition: Partition,
+        content: ContentId,
+        pieces: &[Piece],
+        sums: &mut Sums,
+        wrong: &mut Wrong,
+    ) -> Result<(u64, bool), Failure> {
+        let mut to = pieces.first().map_or(0, |piece| piece.start);
+        let mut rest = pieces;
+        while let Some(first) = rest.first() {
+            let count = match first.extent.source {
+                Source::Blob { id, offset } => {
+                    self.reference(partition, content, first, id, wrong).await?;
+                    self.blob_piece(first, id, offset, sums, wrong).await?;
+                    1
+                }
+                Source::Payload => {
+                    let count = batch(rest);
+                    let (batch, _) = rest.split_at(count);
+                    if !self.payload_pieces(partition, batch, sums, wrong).await? {
+                        return Ok((to, true));
+                    }
+                    count
+                }
+            };
+            let (done, others) = rest.split_at(count);
+            to = done.last().map_or(to, |piece| piece.end);
+            rest = others;
+        }
+        Ok((to, false))
+    }
+
+    /// `false` when they have moved.
+    async fn payload_pieces(
+        &self,
+        partition: Partition,
+        batch: &[Piece],
+        sums: &mut Sums,
+        wrong: &mut Wrong,
+    ) -> Result<bool, Failure> {
+        let mut wanted = Vec::with_capacity(batch.len());
+        for piece in batch {
+            match piece.record.payload {
+                Some(payload) if u64::from(payload.length) == piece.extent.length => {
+                    wanted.push((piece.key.clone(), payload));
+                }
+                Some(_) => wrong.lost(piece.range(), None, "its payload has another length".into()),
+                None => wrong.lost(piece.range(), None, "its payload is missing".into()),
+            }
+        }
+        if !self.bytes || wanted.len() < batch.len() {
+            return Ok(true);
+        }
+        self.pace.take(batch.iter().map(|piece| piece.extent.length).sum()).await;
+        match self.store.payloads(partition, wanted.clone()).await {
+            Ok(read) => {
+                for (piece, bytes) in batch.iter().zip(read) {
+                    self.payload(piece, &bytes, sums, wrong);
+                }
+                return Ok(true);
+            }
+            Err(ReadError::Gone) => return Ok(false),
+            Err(error) if batch.len() == 1 => {
+                let what = Self::unless_closed(error.into())?;
+                if let Some(piece) = batch.first() {
+                    wrong.lost(piece.range(), None, what);
+                }
+                return Ok(true);
+            }
+            Err(error) => {
+                Self::unless_closed(error.into())?;
+            }
+        }
+        // One of them is damaged: which, and what of the others?
+        for (piece, wanted) in batch.iter().zip(wanted) {
+            match self.store.payloads(partition, vec![wanted]).await {
+                Ok(read) => {
+                    let bytes = read.into_iter().next().unwrap_or_default();
+                    self.payload(piece, &bytes, sums, wrong);
+                }
+                Err(error) => {
+                    wrong.lost(piece.range(), None, Self::unless_closed(error.into())?);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn payload(&self, piece: &Piece, bytes: &Bytes, sums: &mut Sums, wrong: &mut Wrong) {
+        add(&self.counts.bytes, bytes.len() as u64);
+        if crc64::checksum(bytes) != piece.extent.crc64 {
+            wrong.lost(piece.range(), None, "the bytes do not have their extent's CRC-64".into());
+        }
+        sums.update(bytes);
+    }
+
+    /// That the record which says who names a blob says this extent.
+    async fn reference(
+        &self,
+        partition: Partition,
+        content: ContentId,
+        piece: &Piece,
+        id: BlobId,
+        wrong: &mut Wrong,
+    ) -> Result<(), Failure> {
+        let record = self.store.get(partition, keys::reference(id)).await?;
+        let what = match Reference::decode_option(record.as_ref()) {
+            Ok(Some(told)) if told == (Reference { content, end: piece.end }) => return Ok(()),
+            Ok(Some(_)) => "another extent names the same blob".to_owned(),
+            Ok(None) => "no record says who names it: a start would not know it".to_owned(),
+            Err(damage) => damage.to_string(),
+        };
+        if !self.still {
+            // It may have been packed between the looks.
+            let now = self.store.get(partition, piece.key.clone()).await?;
+            if now.is_none_or(|now| now.value != piece.record.value) {
+                return Ok(());
+            }
+        }
+        wrong.lost(piece.range(), Some(id), what);
+        Ok(())
+    }
+
+    async fn blob_piece(
+        &self,
+        piece: &Piece,
+        id: BlobId,
+        offset: u64,
+        sums: &mut Sums,
+        wrong: &mut Wrong,
+    ) -> Result<(), Failure> {
+        let reader = match self.store.open(id).await {
+            Ok(reader) => reader,
+            Err(BlobError::NotFound) => {
+                wrong.lost(piece.range(), Some(id), "its file is missing".into());
+                return Ok(());
+            }
+            Err(error) => {
+                wrong.lost(piece.range(), Some(id), Self::unless_closed(error.into())?);
+                return Ok(());
+            }
+        };
+        if offset.saturating_add(piece.extent.length) > reader.length() {
+            let what = format!("it has {} bytes, too few", reader.length());
+            wrong.lost(piece.range(), Some(id), what);
+            return Ok(());
+        }
+        if !self.bytes {
+            return Ok(());
+        }
+        let mut sum = Crc64::new();
+        let (mut done, mut whole) = (0, true);
+        while done < piece.extent.length {
+            let count = (piece.extent.length - done).min(PIECE_BYTES);
+            self.pace.take(count).await;
+            add(&self.counts.bytes, count);
+            match reader.read(offset + done, usize::try_from(count).unwrap_or(usize::MAX)).await {
+                Ok(bytes) => {
+                    sum.update(&bytes);
+                    sums.update(&bytes);
+                }
+                Err(error) => {
+                    let (from, to) = (piece.start + done, piece.start + done + count);
+                    let what = Self::unless_closed(error.into())?;
+                    wrong.lost(Some((from, to)), Some(id), what);
+                    whole = false;
+                }
+            }
+            done += count;
+        }
+        if whole && sum.value() != piece.extent.crc64 {
+            wrong.lost(
+                piece.range(),
+                Some(id),
+                "the bytes do not have their extent's CRC-64".into(),
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Piece {
+    fn of(key: Bytes, record: Record) -> Result<Self, String> {
+        let extent = Extent::decode(&record.value).map_err(|damage| damage.to_string())?;
+        let end = keys::extent_end(&key).filter(|&end| end >= extent.length);
+        let end = end.ok_or("an extent's key does not fit its length")?;
+        Ok(Self { start: end - extent.length, key, record, extent, end })
+    }
+
+    fn range(&self) -> Option<(u64, u64)> {
+        Some((self.start, self.end))
+    }
+}
+
+impl Wrong {
+    fn lost(&mut self, range: Option<(u64, u64)>, blob: Option<BlobId>, what: String) {
+        let blob = blob.map(|id| id.to_string());
+        self.0.push(Finding { range, blob, what, advice: LOST, ..Finding::default() });
+    }
+
+    fn record(&mut self, what: &str) {
+        self.0.push(Finding { what: what.into(), advice: RECORD, ..Finding::default() });
+    }
+}
+
+/// How many of these, all payloads, are read at once: at least one.
+fn batch(pieces: &[Piece]) -> usize {
+    let mut bytes = 0;
+    let fits = |piece: &&Piece| {
+        bytes += piece.extent.length;
+        piece.extent.source == Source::Payload && bytes <= PIECE_BYTES
+    };
+    pieces.iter().take_while(fits).count().max(1)
+}

@@ -22,7 +22,12 @@ use std::{
 };
 
 use crate::{
-    LocalEngine, OpenError, disk::Disk, journal::segment, layout, shared::Shared, tree::TableFile,
+    LocalEngine, OpenError,
+    disk::{Access, Disk, Lock, RealDisk, read_whole},
+    journal::segment,
+    layout,
+    shared::Shared,
+    tree::TableFile,
     values,
 };
 
@@ -108,7 +113,7 @@ impl LocalEngine {
         let path = PathBuf::from("LAYOUT");
         let disk = self.shards().next().map(|shared| Arc::clone(&shared.disk));
         if let Some(disk) = disk {
-            let bytes = crate::disk::read_whole(disk.as_ref(), &folder.join(&path), 4_096)?;
+            let bytes = read_whole(disk.as_ref(), &folder.join(&path), 4_096)?;
             hold.small.push(HeldBytes { path, bytes });
         }
         Ok(hold)
@@ -121,14 +126,16 @@ impl Hold {
         for _ in 0..TRIES {
             let (version, tables) = shared.index.table_files();
             let Some(small) = shared.index.manifest_of(version)? else { continue };
+            let copies = layout::shard(Path::new(""), number).join("copies");
             for (name, bytes) in small {
+                self.small.push(HeldBytes { path: copies.join(&name), bytes: bytes.clone() });
                 self.small.push(HeldBytes { path: index.join(name), bytes });
             }
             for table in &tables {
                 let path = table.path.strip_prefix(folder).unwrap_or(&table.path).to_owned();
                 let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 let name = format!("table-{number}-{file}-{:032x}", table.checksum);
-                let length = shared.disk.open(&table.path, crate::disk::Access::Read)?.length()?;
+                let length = shared.disk.open(&table.path, Access::Read)?.length()?;
                 self.files.push(HeldFile { path, length, name });
             }
             self._tables.extend(tables);
@@ -144,7 +151,7 @@ impl Hold {
         names.sort_unstable();
         for name in names {
             let path = beneath.join(name);
-            let file = shared.disk.open(&folder.join(&path), crate::disk::Access::Read)?;
+            let file = shared.disk.open(&folder.join(&path), Access::Read)?;
             // It only grows. What is behind the moment is named by nothing in the copy.
             self.files.push(HeldFile { path, length: file.length()?, name: String::new() });
         }
@@ -161,7 +168,7 @@ impl Hold {
         let beneath = layout::shard(Path::new(""), number).join("journal");
         for segment in shared.span.first()..=last {
             let path = segment::path(&beneath, segment);
-            let file = shared.disk.open(&folder.join(&path), crate::disk::Access::Read)?;
+            let file = shared.disk.open(&folder.join(&path), Access::Read)?;
             let length = if segment == last { end } else { file.length()? };
             let mut salt = [0; 8];
             file.read_at(&mut salt, segment::SALT_AT)?;
@@ -193,12 +200,72 @@ impl Drop for Hold {
     }
 }
 
-/// What a data folder is, without opening the store: its id and format.
+/// What a data folder is, without opening the store: its id, 32 hex digits, and its format.
 ///
 /// # Errors
 /// [`OpenError`], also when there is no store.
 pub fn identify(data: &Path) -> Result<(String, u32), OpenError> {
-    let disk: Arc<dyn Disk> = Arc::new(crate::disk::RealDisk);
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let layout = layout::read(&disk, data)?;
     Ok((format!("{:032x}", u128::from_be_bytes(layout.store)), layout.format))
+}
+
+/// The files of a store that nobody has open, and that nobody can open while this lives.
+#[derive(Debug)]
+#[must_use]
+pub struct AtRest {
+    /// Those of the journal, the index and the value log.
+    pub files: Vec<HeldFile>,
+    /// `LAYOUT`, and of each index what names its tables.
+    pub small: Vec<HeldBytes>,
+    _held: Lock,
+}
+
+impl AtRest {
+    /// Lists the files as they stand, whatever a crash has left: a start from a copy of them does what one from them would do.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn of(data: &Path) -> Result<Self, OpenError> {
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let layout = layout::read(&disk, data)?;
+        let _held = layout::hold(data)?;
+        let (mut files, mut small) = (Vec::new(), Vec::new());
+        let mut read = |path: PathBuf| {
+            let from = data.join(&path);
+            let bytes = read_whole(&RealDisk, &from, 256 << 20).map_err(OpenError::io(&from))?;
+            small.push(HeldBytes { path, bytes });
+            Ok::<(), OpenError>(())
+        };
+        read(PathBuf::from("LAYOUT"))?;
+        for number in 0..layout.shards {
+            let shard = layout::shard(Path::new(""), number);
+            for folder in [shard.join("index"), shard.join("copies")] {
+                for path in names(data, &folder)? {
+                    read(path)?;
+                }
+            }
+            for folder in ["journal", "index/tables", "values"] {
+                for path in names(data, &shard.join(folder))? {
+                    let from = data.join(&path);
+                    let file = RealDisk.open(&from, Access::Read).map_err(OpenError::io(&from))?;
+                    let length = file.length().map_err(OpenError::io(&from))?;
+                    files.push(HeldFile { path, length, name: String::new() });
+                }
+            }
+        }
+        Ok(Self { files, small, _held })
+    }
+}
+
+/// The finished files of a folder, in order.
+fn names(data: &Path, folder: &Path) -> Result<Vec<PathBuf>, OpenError> {
+    let from = data.join(folder);
+    let mut names = match RealDisk.list(&from) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        told => told.map_err(OpenError::io(&from))?,
+    };
+    names.retain(|name| !name.ends_with(".new"));
+    names.sort_unstable();
+    Ok(names.into_iter().map(|name| folder.join(name)).collect())
 }

@@ -46,6 +46,6 @@ mod values;
 pub use counters::EngineMetrics;
 pub use engine::LocalEngine;
 pub use error::OpenError;
-pub use hold::{HeldBytes, HeldFile, Hold, identify};
+pub use hold::{AtRest, HeldBytes, HeldFile, Hold, identify};
 pub use inspect::{FileFinding, Inspection, JournalCounts, TableCounts};
 pub use options::EngineOptions;

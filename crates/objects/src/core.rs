@@ -17,6 +17,7 @@ use crate::{
     readers::Readers,
     reaper::Signals,
     records::{BucketRecord, BucketState, Catalogue, Damage, Stored},
+    scrub,
     stat::StatCache,
     words::{BucketName, ObjectKey},
 };
@@ -37,6 +38,7 @@ pub(crate) struct Core {
     pub(crate) readers: Arc<Readers>,
     pub(crate) reaper: Arc<Signals>,
     pub(crate) packer: Arc<Packer>,
+    pub(crate) scrub: scrub::Told,
     pub(crate) stats: StatCache,
     pub(crate) known: KnownBuckets,
     /// Room for work that outlives its request.

@@ -5,6 +5,7 @@
 //!   N                              counters: next bucket id, number of buckets
 //!   B name                         catalogue: one bucket
 //!   D bucket id (8)                a bucket that is gone but for what the reaper has to clear
+//!   S                              where the scrub is
 //!
 //! partition  bucket id << 16 | i,  i below the bucket's partition count; a key's i is its CRC-64 modulo that count:
 //!   b                              the bucket's record, read by every transaction here
@@ -89,6 +90,11 @@ impl ContentId {
 /// The counters' key.
 pub(crate) fn counters() -> Bytes {
     Bytes::from_static(b"N")
+}
+
+/// The key of the scrub's place.
+pub(crate) fn scrub() -> Bytes {
+    Bytes::from_static(b"S")
 }
 
 /// A bucket's catalogue key.

@@ -43,6 +43,7 @@ mod read;
 mod readers;
 mod reaper;
 mod records;
+mod scrub;
 mod settings;
 mod stat;
 mod sweep;
@@ -64,9 +65,10 @@ pub use object::{
     AppendInput, AppendOutput, CopyInput, CopyOutput, Creation, DeleteOutput, ListInput,
     ListOutput, ObjectInfo, PutInput, PutOutput, SealInput, SealOutput,
 };
-pub use objects::Objects;
+pub use objects::{KeptBlobs, Objects};
 pub use ossia_store::Health;
 pub use read::{Download, OpenObject};
+pub use scrub::{Scrub, ScrubFigures};
 pub use settings::{Packing, Settings};
 pub use usage::{BucketUsage, usage};
 pub use words::Directive;

@@ -3,21 +3,28 @@
 use std::{fmt, sync::Arc};
 
 use ossia_store::{Health, Store};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedRwLockWriteGuard, Semaphore};
 
 use crate::{
-    AppendError, AppendInput, AppendOutput, Bucket, BucketError, BucketStat, Clock, CopyError,
-    CopyInput, CopyOutput, CreateBucketError, CreateBucketInput, DeleteBucketError, DeleteError,
-    DeleteOutput, Failure, ListBucketsInput, ListBucketsOutput, ListError, ListInput, ListOutput,
-    ObjectInfo, OpenError, OpenObject, PutError, PutInput, PutOutput, ReadObjectError, SealError,
-    SealInput, SealOutput, Settings,
+    AppendError, AppendInput, AppendOutput, Bucket, BucketError, BucketStat, BucketUsage, Clock,
+    CopyError, CopyInput, CopyOutput, CreateBucketError, CreateBucketInput, DeleteBucketError,
+    DeleteError, DeleteOutput, Failure, ListBucketsInput, ListBucketsOutput, ListError, ListInput,
+    ListOutput, ObjectInfo, OpenError, OpenObject, PutError, PutInput, PutOutput, ReadObjectError,
+    ScrubFigures, SealError, SealInput, SealOutput, Settings,
     core::{Core, DETACHED_MAX},
     known::KnownBuckets,
     packer::{Packer, PackerTask},
     reaper::ReaperTask,
+    scrub::{self, ScrubTask},
     stat::StatCache,
     words::{BucketAcl, BucketName, ObjectKey},
 };
+
+/// Keeps blobs from being deleted while it lives.
+#[derive(Debug)]
+pub struct KeptBlobs {
+    _pass: OwnedRwLockWriteGuard<()>,
+}
 
 /// Buckets and objects on a store. Cheap to clone; all clones are one.
 #[derive(Clone)]
@@ -26,6 +33,7 @@ pub struct Objects {
     /// Ends with the last clone.
     reaper: Arc<ReaperTask>,
     packer: Arc<PackerTask>,
+    scrub: Arc<ScrubTask>,
 }
 
 impl fmt::Debug for Objects {
@@ -56,17 +64,20 @@ impl Objects {
             readers: Arc::default(),
             reaper: Arc::default(),
             packer,
+            scrub: scrub::Told::default(),
             stats: StatCache::default(),
         };
         let core = Arc::new(core);
         core.sweep().await?;
         let reaper = Arc::new(ReaperTask::start(Arc::clone(&core)));
         let packer = Arc::new(PackerTask::start(Arc::clone(&core)));
-        Ok(Self { core, reaper, packer })
+        let scrub = Arc::new(ScrubTask::start(Arc::clone(&core)));
+        Ok(Self { core, reaper, packer, scrub })
     }
 
     /// Stops background work, in bounded time. The store stays open.
     pub async fn close(&self) {
+        self.scrub.stop().await;
         self.packer.stop().await;
         self.reaper.stop().await;
     }
@@ -74,6 +85,25 @@ impl Objects {
     /// What the store is able to do at this moment.
     pub fn health(&self) -> Health {
         self.core.store.health()
+    }
+
+    /// What the scrub has come to.
+    pub fn scrub(&self) -> ScrubFigures {
+        self.core.scrub.figures()
+    }
+
+    /// Keeps every blob that a record names, or has named until now, until what this returns is dropped: for a backup. Deleting goes
+    /// on and gives no room back meanwhile.
+    pub async fn keep_blobs(&self) -> KeptBlobs {
+        KeptBlobs { _pass: self.core.reaper.stand_still().await }
+    }
+
+    /// Counts what each bucket holds.
+    ///
+    /// # Errors
+    /// As [`crate::usage()`].
+    pub async fn usage(&self, each: impl FnMut(BucketUsage)) -> Result<(), Failure> {
+        crate::usage(&self.core.store, each).await
     }
 
     /// Creates a bucket. Idempotent: an existing one with the same settings is answered as created, its ACL changed if one is given.

@@ -25,6 +25,12 @@ use ossia_store::{
     successor,
 };
 use tokio::{sync::Notify, task::JoinHandle, time::Instant};
+use ossia_store::{BlobId, Item, Partition, Record, Scan, Writes, successor};
+use tokio::{
+    sync::{Notify, OwnedRwLockWriteGuard, RwLock},
+    task::JoinHandle,
+    time::Instant,
+};
 
 use crate::{
     Failure,
@@ -51,6 +57,8 @@ const UNDECIDED_MS: u64 = 30_000;
 pub(crate) struct Signals {
     work: Mutex<Work>,
     notify: Notify,
+    /// Shared by who deletes blobs, taken alone by who needs them all to stay.
+    standstill: Arc<RwLock<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -75,6 +83,11 @@ impl Signals {
     /// A bucket is gone.
     pub(crate) fn wake_dropped(&self) {
         self.tell(|work| work.dropped = true);
+    }
+
+    /// From now on no blob that was named is deleted, until this is dropped.
+    pub(crate) async fn stand_still(&self) -> OwnedRwLockWriteGuard<()> {
+        Arc::clone(&self.standstill).write_owned().await
     }
 
     fn tell(&self, change: impl FnOnce(&mut Work)) {
@@ -274,8 +287,11 @@ impl Core {
         };
         let seen = record.value;
         let mut tombstone = Tombstone::decode(&seen)?;
-        for blob in std::mem::take(&mut tombstone.blobs) {
-            self.store.delete(blob).await?;
+        if !tombstone.blobs.is_empty() {
+            let _pass = self.reaper.standstill.read().await;
+            for blob in std::mem::take(&mut tombstone.blobs) {
+                self.store.delete(blob).await?;
+            }
         }
         let (first, packed) = (keys::extents(content), keys::packed_extents(content));
         let mut doomed = self.extents_of(partition, &first, from.clone()).await?;

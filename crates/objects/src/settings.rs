@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::Scrub;
+
 /// 5 GiB, OSS's limit for one upload and for an appendable object.
 const FIVE_GIB: u64 = 5 << 30;
 
@@ -41,6 +43,8 @@ pub struct Settings {
     pub read_piece_bytes: usize,
     /// How runs of small appends are folded into blobs.
     pub packing: Packing,
+    /// How everything stored is read in turn.
+    pub scrub: Scrub,
 }
 
 /// When runs of small appends are folded into blobs, and how gently.
@@ -138,6 +142,7 @@ impl Default for Settings {
             reap_batch: 128,
             read_piece_bytes: 256 << 10,
             packing: Packing::default(),
+            scrub: Scrub::default(),
         }
     }
 }

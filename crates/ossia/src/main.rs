@@ -3,10 +3,14 @@
 //! It owns the wiring and the process: arguments of `serve`, logs, signals, exit codes. Nothing else names an engine.
 
 mod allocator;
+mod archive;
+mod backup;
 mod check;
+mod control;
 mod figures;
 mod files;
 mod serve;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -46,6 +50,25 @@ enum Top {
     ///
     /// Exit codes: 0 clean, 1 something was found, 2 wrong arguments or the check could not be done, 3 a server has the folder.
     Check(check::CheckArgs),
+    /// Back a store up, while its server runs or not
+    ///
+    /// BACKUP holds any number of backups of one store, which share what they have in common: only what is new is copied. A backup
+    /// is of one moment: it holds everything that was acknowledged before it began. It gets its name when all of it is durable, so
+    /// one that was interrupted does not count, and the next one uses what it has copied. It contains the root key.
+    ///
+    /// Exit codes: 0 done, 1 failed or damaged, 2 wrong arguments, 3 the server that has the folder does not answer.
+    Backup(backup::BackupArgs),
+    /// Make a data folder of a backup
+    ///
+    /// Every file is compared with its checksum. Exit codes: 0 done and checked, 1 failed or damaged, 2 wrong arguments.
+    Restore(backup::RestoreArgs),
+    /// Tell what each bucket holds, of a running server or a data folder
+    ///
+    /// Objects and bytes by storage class and type, bytes that were let go and whose room is still to be given back, and what the
+    /// parts of the data folder take on the disk. Costs a scan of all records, and no byte of content.
+    ///
+    /// Exit codes: 0 done, 2 wrong arguments or failed, 3 the server that has the folder does not answer.
+    Usage(usage::UsageArgs),
     #[command(flatten)]
     Client(ossia_cli::Command),
 }
@@ -72,6 +95,9 @@ fn main() -> ExitCode {
         #[cfg(feature = "mutants")]
         Top::Mutants => list_mutants(),
         Top::Check(arguments) => runtime.block_on(check::run(arguments)),
+        Top::Backup(arguments) => runtime.block_on(backup::run(arguments)),
+        Top::Restore(arguments) => runtime.block_on(backup::restore(arguments)),
+        Top::Usage(arguments) => runtime.block_on(usage::run(arguments)),
         Top::Client(command) => runtime.block_on(ossia_cli::run(command)),
     }
 }

@@ -22,7 +22,7 @@ use ossia_server::{
 use ossia_store::{MemoryOptions, MemoryStore, Store};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{figures, files};
+use crate::{control::Control, figures, files};
 
 /// What `ossia serve` takes.
 #[derive(Debug, Args)]
@@ -114,7 +114,9 @@ async fn serve(arguments: ServeArgs) -> Result<(), Failed> {
         env::var(identity::ACCESS_KEY_SECRET).ok(),
     )
     .map_err(|error| Failed::with(BAD_SETTINGS)(error.to_string()))?;
-    let (store, figures) = open_store(&config).await?;
+    let (store, local) = open_store(&config).await?;
+    let figures =
+        local.clone().map(|engine| -> Figures { Arc::new(move || figures::of(&engine.metrics())) });
     // After the store: its lock keeps two first starts from making two identities.
     let identity = if config.memory {
         Identity::in_memory(pair, &config.account)
@@ -125,9 +127,11 @@ async fn serve(arguments: ServeArgs) -> Result<(), Failed> {
     let objects = Objects::open(Arc::clone(&store), Arc::clone(&clock), object_settings(&config))
         .await
         .map_err(|error| Failed::new(format!("cannot read the stored data: {error}")))?;
+    let served = objects.clone();
     let server = Server::start(config.clone(), &identity, objects, clock, figures)
         .await
         .map_err(Failed::new)?;
+    let control = local.and_then(|engine| Control::open(&config.data, engine, served));
     let screen = start_screen(&config, &identity, server.address(), server.metrics_address());
     if let Err(error) = writeln!(io::stdout(), "{screen}") {
         // Whoever read standard output has gone; clients have not.
@@ -137,6 +141,7 @@ async fn serve(arguments: ServeArgs) -> Result<(), Failed> {
         _ = terminate.recv() => tracing::info!("SIGTERM received, stopping"),
         _ = interrupt.recv() => tracing::info!("SIGINT received, stopping"),
     }
+    drop(control);
     if !server.shutdown().await {
         tracing::warn!("requests were cut off: they took longer than limits.shutdown_ms");
     }
@@ -180,7 +185,7 @@ fn environment() -> impl Iterator<Item = (String, String)> {
 }
 
 /// The store, and what it tells of itself.
-async fn open_store(config: &Config) -> Result<(Arc<dyn Store>, Option<Figures>), Failed> {
+async fn open_store(config: &Config) -> Result<(Arc<dyn Store>, Option<LocalEngine>), Failed> {
     if config.memory {
         let bytes_max = (config.memory_max_bytes > 0).then_some(config.memory_max_bytes);
         let options = MemoryOptions { bytes_max, ..MemoryOptions::default() };
@@ -191,11 +196,7 @@ async fn open_store(config: &Config) -> Result<(Arc<dyn Store>, Option<Figures>)
     let opened =
         tokio::task::spawn_blocking(|| LocalEngine::open(options)).await.map_err(Failed::new)?;
     match opened {
-        Ok(engine) => {
-            let told = engine.clone();
-            let figures: Figures = Arc::new(move || figures::of(&told.metrics()));
-            Ok((Arc::new(engine), Some(figures)))
-        }
+        Ok(engine) => Ok((Arc::new(engine.clone()), Some(engine))),
         Err(error) => {
             let told = error.to_string();
             let (code, message) = match error {

@@ -53,6 +53,8 @@ pub struct Config {
     pub engine: Engine,
     /// Packing of appended objects.
     pub packing: Packing,
+    /// How everything stored is read in turn.
+    pub scrub: Scrub,
     /// What operators see.
     pub metrics: Metrics,
 }
@@ -241,6 +243,24 @@ pub struct Packing {
     pub backlog_bytes: u64,
 }
 
+/// How everything stored is read in turn, to find damage while there is still something to heal it from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Scrub {
+    /// The most bytes read a second; 0 for no scrub. Default 4,194,304 (4 MiB): some 340 GiB a day.
+    pub bytes_per_s: u64,
+    /// A round begins no sooner than so many hours after the last one began. Default 336, two weeks.
+    pub every_hours: u64,
+    /// Nor sooner than this after a start, in milliseconds. Default 60,000.
+    pub settle_ms: u64,
+}
+
+impl Default for Scrub {
+    fn default() -> Scrub {
+        Scrub { bytes_per_s: 4 << 20, every_hours: 336, settle_ms: 60_000 }
+    }
+}
+
 /// What operators see.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -270,6 +290,7 @@ impl Default for Config {
             limits: Limits::default(),
             engine: Engine::default(),
             packing: Packing::default(),
+            scrub: Scrub::default(),
             metrics: Metrics::default(),
         }
     }

@@ -206,7 +206,12 @@ impl Sources {
                 }
             }
         }
-        for figure in self.own().into_iter().chain(self.figures.iter().flat_map(|ask| ask())) {
+        for figure in self
+            .own()
+            .into_iter()
+            .chain(self.scrub())
+            .chain(self.figures.iter().flat_map(|ask| ask()))
+        {
             head(&mut text, figure.name, figure.help, figure.kind);
             let _ = writeln!(text, "{} {}", figure.name, figure.value);
         }
@@ -271,6 +276,50 @@ impl Sources {
                 "ossia_download_refusals_total",
                 "requests answered 503 because limits.download_bytes were in use",
                 self.downloads.refusals(),
+            ),
+        ]
+    }
+
+    fn scrub(&self) -> [Figure; 6] {
+        let told = self.objects.scrub();
+        let figure = |name, help, kind, value| Figure { name, help, kind, value };
+        let (counter, gauge) = (FigureKind::Counter, FigureKind::Gauge);
+        [
+            figure(
+                "ossia_scrub_objects_total",
+                "objects that the scrub has looked at",
+                counter,
+                told.objects,
+            ),
+            figure(
+                "ossia_scrub_bytes_total",
+                "bytes of objects that the scrub has read",
+                counter,
+                told.bytes,
+            ),
+            figure(
+                "ossia_scrub_rounds_total",
+                "times that the scrub has read everything",
+                counter,
+                told.rounds,
+            ),
+            figure(
+                "ossia_scrub_findings_total",
+                "damages that the scrub has found",
+                counter,
+                told.findings,
+            ),
+            figure(
+                "ossia_scrub_damaged",
+                "damages known of, from the last rounds of the scrub",
+                gauge,
+                told.damaged,
+            ),
+            figure(
+                "ossia_scrub_finished_seconds",
+                "when the scrub last came to its end, since 1970; 0 before that",
+                gauge,
+                told.finished_ms / 1_000,
             ),
         ]
     }

@@ -2,7 +2,7 @@
 
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use ossia_objects::{Clock, Objects, Packing, Settings};
+use ossia_objects::{Clock, Objects, Packing, Scrub, Settings};
 use ossia_protocol::addressing::Addressing;
 use thiserror::Error;
 use tokio::net::TcpSocket;
@@ -147,6 +147,11 @@ pub fn object_settings(config: &Config) -> Settings {
         copy_appendable: config.append.copy_source == CopySource::Allow,
         buckets_max: config.buckets_max,
         packing: packing(&config.packing),
+        scrub: Scrub {
+            bytes_per_s: config.scrub.bytes_per_s,
+            every: Duration::from_secs(config.scrub.every_hours.saturating_mul(3_600)),
+            settle: Duration::from_millis(config.scrub.settle_ms),
+        },
         ..Settings::default()
     }
 }

@@ -184,7 +184,13 @@ impl App {
             Health::Poisoned(_) => (StatusCode::SERVICE_UNAVAILABLE, "poisoned"),
             Health::Closed => (StatusCode::SERVICE_UNAVAILABLE, "closed"),
         };
-        let body = if method == Method::HEAD { "" } else { text };
+        // It serves all the same: what is damaged is refused by itself.
+        let damaged = self.objects.scrub().damaged;
+        let text = match damaged {
+            0 => text.to_owned(),
+            _ => format!("{text}; damaged: {damaged} findings of the scrub, see the log"),
+        };
+        let body = if method == Method::HEAD { String::new() } else { text };
         Ok(Reply::whole(status, body)
             .with(header::CONTENT_TYPE, HeaderValue::from_static("text/plain")))
     }

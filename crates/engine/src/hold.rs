@@ -23,8 +23,8 @@ use std::{
 
 use crate::{
     LocalEngine, OpenError,
-    disk::{Access, Disk, Lock, RealDisk, read_whole},
-    journal::segment,
+    disk::{Access, Disk, DiskFile, Lock, RealDisk, read_whole},
+    journal::{frame::BLOCK_BYTES, segment},
     layout,
     shared::Shared,
     tree::TableFile,
@@ -169,11 +169,8 @@ impl Hold {
         for segment in shared.span.first()..=last {
             let path = segment::path(&beneath, segment);
             let file = shared.disk.open(&folder.join(&path), Access::Read)?;
-            let length = if segment == last { end } else { file.length()? };
-            let mut salt = [0; 8];
-            file.read_at(&mut salt, segment::SALT_AT)?;
-            let salt = u64::from_le_bytes(salt);
-            let name = format!("segment-{number}-{segment:016x}-{salt:016x}-{length:x}");
+            let length = if segment == last { end } else { without_zeros(file.as_ref())? };
+            let name = segment_name(file.as_ref(), number, segment, length)?;
             self.segments.push(HeldFile { path, length, name });
         }
         Ok(())
@@ -249,13 +246,51 @@ impl AtRest {
                 for path in names(data, &shard.join(folder))? {
                     let from = data.join(&path);
                     let file = RealDisk.open(&from, Access::Read).map_err(OpenError::io(&from))?;
-                    let length = file.length().map_err(OpenError::io(&from))?;
-                    files.push(HeldFile { path, length, name: String::new() });
+                    let text = path.file_name().unwrap_or_default().to_string_lossy();
+                    let told = match segment::number_of(&text) {
+                        Some(segment) => without_zeros(file.as_ref()).and_then(|length| {
+                            Ok((length, segment_name(file.as_ref(), number, segment, length)?))
+                        }),
+                        None => file.length().map(|length| (length, String::new())),
+                    };
+                    let (length, name) = told.map_err(OpenError::io(&from))?;
+                    files.push(HeldFile { path, length, name });
                 }
             }
         }
         Ok(Self { files, small, _held })
     }
+}
+
+/// What the first bytes of a segment are called: a frame that stands is not changed, and each use of a file has a salt of its own.
+fn segment_name(
+    file: &dyn DiskFile,
+    shard: usize,
+    segment: u64,
+    length: u64,
+) -> io::Result<String> {
+    let mut salt = [0; 8];
+    file.read_at(&mut salt, segment::SALT_AT)?;
+    let salt = u64::from_le_bytes(salt);
+    Ok(format!("segment-{shard}-{segment:016x}-{salt:016x}-{length:x}"))
+}
+
+/// The length of a segment without the zeros at its end, which a reader takes for granted.
+fn without_zeros(file: &dyn DiskFile) -> io::Result<u64> {
+    const WINDOW_BYTES: u64 = 1 << 20;
+    let mut end = file.length()?;
+    while end > 0 {
+        let start = end.saturating_sub(1) / WINDOW_BYTES * WINDOW_BYTES;
+        let mut window = vec![0; usize::try_from(end - start).unwrap_or(0)];
+        let read = file.read_at(&mut window, start)?;
+        window.truncate(read);
+        if let Some(last) = window.iter().rposition(|&byte| byte != 0) {
+            let used = start + last as u64 + 1;
+            return Ok(used.next_multiple_of(BLOCK_BYTES).min(end));
+        }
+        end = start;
+    }
+    Ok(0)
 }
 
 /// The finished files of a folder, in order.

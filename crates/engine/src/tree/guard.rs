@@ -123,15 +123,18 @@ fn read_pair(disk: &dyn Disk, folder: &Path) -> io::Result<Result<Pair, Wrong>> 
     Ok(Ok(Pair { current, version: told.version, manifest }))
 }
 
+/// A file's name and its bytes.
+pub(crate) type Named = (String, Vec<u8>);
+
 /// `current` and its manifest by their names, if they are those of this version.
 pub(crate) fn manifest_of(
     disk: &dyn Disk,
     index: &Path,
     version: u64,
-) -> io::Result<Option<[(String, Vec<u8>); 2]>> {
+) -> io::Result<Option<Vec<Named>>> {
     Ok(match read_pair(disk, index)? {
         Ok(pair) if pair.version == version => {
-            Some([(manifest_name(version), pair.manifest), (CURRENT.to_owned(), pair.current)])
+            Some(vec![(manifest_name(version), pair.manifest), (CURRENT.to_owned(), pair.current)])
         }
         _ => None,
     })

@@ -353,7 +353,7 @@ impl Index {
     }
 
     /// `current` and the manifest of this version by their names in the index's folder; `None` when another version holds by now.
-    pub(crate) fn manifest_of(&self, version: u64) -> io::Result<Option<[(String, Vec<u8>); 2]>> {
+    pub(crate) fn manifest_of(&self, version: u64) -> io::Result<Option<Vec<guard::Named>>> {
         guard::manifest_of(self.disk.as_ref(), &self.folder, version)
     }
 

@@ -44,7 +44,7 @@ const FILES: u64 = 65_536;
 /// For the last of them to be gone.
 const GONE_MAX: Duration = Duration::from_secs(60);
 /// Descriptors that the store itself may have opened meanwhile.
-const FILES_SPARE: usize = 64;
+const FILES_SPARE: u64 = 64;
 /// The aim: p99 beside the crowd at most so many times the quiet one.
 const AIM: f64 = 3.0;
 
@@ -132,7 +132,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<(), BenchError> {
             Cell::number(get_ratio, 2),
             Cell::number(appends.server_us, 1),
             Cell::number(Some(memory), 1),
-            count(open),
+            count(open as usize),
             count(staged),
         ]);
         before.get_or_insert(open);

@@ -24,8 +24,6 @@ use ossia_store::{
     mutants::{self, Mutant},
     successor,
 };
-use tokio::{sync::Notify, task::JoinHandle, time::Instant};
-use ossia_store::{BlobId, Item, Partition, Record, Scan, Writes, successor};
 use tokio::{
     sync::{Notify, OwnedRwLockWriteGuard, RwLock},
     task::JoinHandle,

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! The end of a chain says nothing of what stood behind it: a journal that lost its newest segments, or whose last segment was cut
-//! short, looks like one that never had more. This file says that it had. What it says is a lower bound and stays true for ever, so it
+//! short, looks like one that never had more. This file says that it had. What it says is a lower bound and stays true, so it
 //! may be old or missing: it is renewed at a start, when a segment is begun, after a second of idleness and at a clean close, and
 //! whoever could not write it goes on.
 

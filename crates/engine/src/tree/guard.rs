@@ -154,7 +154,7 @@ impl Listed {
     }
 }
 
-/// The tables that a manifest names: its section `tables` has levels, each with runs, each with tables. `None` if it has another form.
+/// The tables that a manifest names: its section `tables` has levels, each with runs, each with tables. `None` for another form.
 fn tables_of(manifest: &[u8]) -> Option<Vec<Listed>> {
     let reader = sfa::Reader::from_reader(&mut io::Cursor::new(manifest)).ok()?;
     let section = reader.toc().section(b"tables")?;

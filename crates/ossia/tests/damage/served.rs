@@ -1,4 +1,4 @@
-//! The same through the real program and HTTP: no 200 with other bytes than were acknowledged. A body that ends before its length is a
+//! The same through the program and HTTP: no 200 with other bytes than were acknowledged. A body that ends before its length is a
 //! refusal; one that has its whole length must be right.
 
 use std::{

@@ -76,7 +76,8 @@ pub(crate) fn run(bench: &mut Bench) -> Result<(), BenchError> {
     // Few readers: what they do not take lies in the kernel, some MiB each over loopback, and all of it is bounded.
     let (idle, slow, readers) = bench.options.pick((10_000, 1_000, 200), (300, 50, 20));
     let taken = server.figures()?.and_then(|told| told.get("ossia_connections_max"));
-    let room = taken.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
+    let room =
+        usize::try_from(taken.unwrap_or(files.saturating_sub(1_024) / 2)).unwrap_or(usize::MAX);
     let idle = idle.min(room.saturating_sub(slow + readers + 100));
     let crowds = [
         ("nobody", Crowd { idle: 0, senders: 0, readers: 0 }),

@@ -241,9 +241,9 @@ fn refusal(operation: &Operation, service: &ServiceError) -> Option<Refusal> {
     }
 }
 
-/// Answers that reveal nothing. 503 is given only for what was not done (`handlers/error.rs` of the server), and so are the answers to
-/// a body that did not come or a client that asks too much; any other trouble of the server's own leaves open what happened. Nothing
-/// that is sent here deserves another refusal.
+/// Answers that reveal nothing. 503 is given only for what was not done (`handlers/error.rs` of the server), and so are the answers
+/// to a body that did not come and to a client that asks too much; any other trouble of the server's own leaves open what happened.
+/// Nothing that is sent here deserves another refusal.
 fn trouble(service: &ServiceError) -> Outcome {
     let why = Why { status: Some(service.status), text: service.to_string() };
     match service.status {

@@ -78,12 +78,15 @@ fn keys(operation: &Operation) -> Vec<&str> {
     }
 }
 
+/// Notes a part: under which key, what it did, what it answered.
+type Add<'a> = dyn FnMut(&str, Vec<Step>, Option<Reply>) + 'a;
+
 fn answered(
     event: &Event,
     answer: &Answer,
     keys: &BTreeSet<&str>,
     contents: &Contents,
-    add: &mut dyn FnMut(&str, Vec<Step>, Option<Reply>),
+    add: &mut Add<'_>,
 ) -> Result<(), String> {
     match (&event.operation, answer) {
         (Operation::On { key, step }, Answer::One(reply)) => {

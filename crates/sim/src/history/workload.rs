@@ -89,7 +89,9 @@ impl Workload {
     pub fn new(settings: Settings) -> Self {
         let mut random = Random::new(settings.seed);
         // Keys above and below one another, some the beginnings of others.
-        let key = |i: usize| if i % 2 == 0 { format!("k/{i}") } else { format!("k/{}-log", i - 1) };
+        let key = |i: usize| {
+            if i.is_multiple_of(2) { format!("k/{i}") } else { format!("k/{}-log", i - 1) }
+        };
         let keys = Arc::new((0..settings.keys).map(key).collect::<Vec<_>>());
         let known = Arc::new(Known::default());
         let client = |id| Client {

@@ -88,8 +88,9 @@ fn refused(data: &Path, error: OpenError, report: &Report) -> u8 {
     match error {
         OpenError::Locked { .. } => {
             eprintln!(
-                "ossia: {error}: a server is running on it; stop it to check the folder, or leave it to the server itself, whose \
-                 scrub reads everything in turn (scrub.mib_per_s) and tells of damage in its log and metrics"
+                "ossia: {error}: a server is running on it; stop it to check the folder, or leave it to the server \
+                 itself, whose scrub reads everything in turn (scrub.bytes_per_s) and tells of damage in its log and \
+                 metrics"
             );
             IN_USE
         }
@@ -232,8 +233,8 @@ impl Report {
             "no bytes read (--quick)".to_owned()
         };
         println!(
-            "{buckets} buckets, {objects} objects in {extents} extents, {read}, {blobs} blobs, {} frames in {} segments, {} \
-             tables; {let_go_bytes} bytes let go and not yet reclaimed; {:.1} s",
+            "{buckets} buckets, {objects} objects in {extents} extents, {read}, {blobs} blobs, {} frames in {} \
+             segments, {} tables; {let_go_bytes} bytes let go and not yet reclaimed; {:.1} s",
             journal.frames,
             journal.segments,
             tables.tables,

@@ -1,4 +1,4 @@
-//! The project's verbs: `cargo xtask check | tidy | test | compat | run | bench | fuzz`.
+//! The project's verbs: `cargo xtask check | tidy | test | compat | run | bench | fuzz | sim`.
 //!
 //! Owns: what continuous integration runs, in the form in which a person runs it, each step printing the command that
 //! repeats it. Must not know: anything of the server but its command line, its listening line and its health answer.
@@ -11,6 +11,7 @@ mod fuzz;
 mod process;
 mod report;
 mod server;
+mod sim;
 mod suites;
 mod test;
 mod tidy;
@@ -25,7 +26,7 @@ const USAGE: &str = "usage: cargo xtask <verb>
 
   check                 fmt, clippy, docs, tidy and dependencies, all with warnings denied
   tidy                  room edges, left-overs, long lines, files that ARCHITECTURE.md names
-  test [--only NAME]    all tests; NAME is rust, node, python, go, java, opendal, memory, benches or fuzz,
+  test [--only NAME]    all tests; NAME is rust, node, python, go, java, opendal, memory, benches, fuzz or sim,
                         and may be repeated
   compat                the SDK programs alone, and their matrix as a Markdown table
   run [ARGUMENTS]       a release build of `ossia serve` with these arguments
@@ -33,6 +34,8 @@ const USAGE: &str = "usage: cargo xtask <verb>
   fuzz [TARGET...] [--seconds N] [--jobs N] [--log]
                         every target of `fuzz/`, or some, a minute each, two at a time;
                         --log adds to docs/durability/fuzz.md
+  sim [OPTIONS]         power cuts and failing disks under a release build: --cuts N, --seed S, --log FILE, --no-cuts,
+                        --no-scenarios; --mutants [NAMES] shows that planted faults are found. Needs /dev/fuse, and to be root
 
 OSSIA_REQUIRE_ALL=1 makes an absent runtime a failure, OSSIA_BINARY=FILE tests a server that is already built";
 
@@ -62,6 +65,7 @@ fn run(verb: &str, rest: &[String]) -> Outcome<bool> {
         "run" => check::serve(rest),
         "bench" => check::bench(rest),
         "fuzz" => fuzz::run(&fuzz::Choice::parse(rest)?),
+        "sim" => sim::run(rest),
         _ => Err(USAGE.to_owned()),
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::report::{Case, Ending, Totals};
 use crate::server::{KEY_ID, KEY_SECRET, Server};
 use crate::suites::{CNAME_BUCKET, CNAME_HOST, DOMAIN, Suite};
-use crate::{Outcome, benches, fuzz, process, report, tree};
+use crate::{Outcome, benches, fuzz, process, report, sim, tree};
 
 const RUST_MAX: Duration = Duration::from_secs(45 * 60);
 const SUITE_MAX: Duration = Duration::from_secs(10 * 60);
@@ -24,6 +24,8 @@ pub(crate) struct Choice {
     benches: bool,
     /// Every fuzz target for a minute.
     fuzz: bool,
+    /// Power cuts and failing disks in their short form.
+    sim: bool,
 }
 
 /// The suite that visits the memory engine too: the quickest one that covers append and seal.
@@ -37,6 +39,7 @@ impl Choice {
             memory: false,
             benches: false,
             fuzz: false,
+            sim: false,
         }
     }
 
@@ -48,6 +51,7 @@ impl Choice {
                 memory: true,
                 benches: true,
                 fuzz: true,
+                sim: true,
                 ..Choice::sdks()
             });
         }
@@ -65,6 +69,7 @@ impl Choice {
                 None if name == "memory" => choice.memory = true,
                 None if name == "benches" => choice.benches = true,
                 None if name == "fuzz" => choice.fuzz = true,
+                None if name == "sim" => choice.sim = true,
                 None => return Err(format!("there are no tests named {name:?}")),
             }
         }
@@ -90,7 +95,7 @@ pub(crate) fn run(choice: &Choice) -> Outcome<bool> {
     if choice.fuzz {
         parts.push(timed("fuzz", |_| fuzz::totals(&fuzz::Choice::all())));
     }
-    if choice.memory || choice.benches || !choice.suites.is_empty() {
+    if choice.memory || choice.benches || choice.sim || !choice.suites.is_empty() {
         match binary() {
             Ok(binary) => {
                 for suite in &choice.suites {
@@ -105,6 +110,9 @@ pub(crate) fn run(choice: &Choice) -> Outcome<bool> {
                         one_suite(MEMORY_SUITE, &binary, &memory, &mut Vec::new(), remarks)
                     };
                     parts.push(timed("memory", run));
+                }
+                if choice.sim {
+                    parts.push(timed("sim", |remarks| sim::short(&binary, remarks)));
                 }
                 if choice.benches {
                     parts.push(timed("benches", |remarks| benches::run(&binary, remarks)));
@@ -182,7 +190,7 @@ fn rust() -> Outcome<Totals> {
 }
 
 /// The server in the form in which it is shipped.
-fn binary() -> Outcome<PathBuf> {
+pub(crate) fn binary() -> Outcome<PathBuf> {
     if let Some(file) = std::env::var_os("OSSIA_BINARY") {
         return Ok(PathBuf::from(file));
     }
@@ -232,7 +240,7 @@ fn one_suite(
 }
 
 /// Runs a suite's program and reads its lines; the program's own sum and exit code must agree with them.
-fn play(command: &mut Command, folder: &Path, cases: &mut Vec<Case>) -> Outcome<Totals> {
+pub(crate) fn play(command: &mut Command, folder: &Path, cases: &mut Vec<Case>) -> Outcome<Totals> {
     let errors = folder.join("suite.err");
     let file =
         fs::File::create(&errors).map_err(|error| format!("{}: {error}", errors.display()))?;
@@ -277,7 +285,14 @@ mod tests {
     fn nothing_chosen_means_everything() {
         assert_eq!(
             parse(&[]),
-            Ok(Choice { rust: true, memory: true, benches: true, fuzz: true, ..Choice::sdks() })
+            Ok(Choice {
+                rust: true,
+                memory: true,
+                benches: true,
+                fuzz: true,
+                sim: true,
+                ..Choice::sdks()
+            })
         );
     }
 
@@ -288,6 +303,7 @@ mod tests {
         assert_eq!(choice, Ok(wanted));
         assert!(parse(&["--only=benches"]).unwrap().benches);
         assert!(parse(&["--only=fuzz"]).unwrap().fuzz);
+        assert!(parse(&["--only=sim"]).unwrap().sim);
         for wrong in [&["--only"][..], &["--only", "perl"], &["node"]] {
             assert!(parse(wrong).is_err(), "{wrong:?}");
         }

@@ -30,12 +30,14 @@ const USAGE: &str = "usage: cargo xtask <verb>
                         and may be repeated
   compat                the SDK programs alone, and their matrix as a Markdown table
   run [ARGUMENTS]       a release build of `ossia serve` with these arguments
-  bench NAME [OPTIONS]  append, read, list, soak or overload, beside its floors; --short only shows that the harness works
+  bench NAME [OPTIONS]  append, read, list, soak or overload, beside its floors;
+                        --short only shows that the harness works
   fuzz [TARGET...] [--seconds N] [--jobs N] [--log]
                         every target of `fuzz/`, or some, a minute each, two at a time;
                         --log adds to docs/durability/fuzz.md
-  sim [OPTIONS]         power cuts and failing disks under a release build: --cuts N, --seed S, --log FILE, --no-cuts,
-                        --no-scenarios; --mutants [NAMES] shows that planted faults are found. Needs /dev/fuse, and to be root
+  sim [OPTIONS]         power cuts and failing disks under a release build: --cuts N, --seed S, --log FILE,
+                        --no-cuts, --no-scenarios; --mutants [NAMES] shows that planted faults are found.
+                        Needs /dev/fuse, and to be root
 
 OSSIA_REQUIRE_ALL=1 makes an absent runtime a failure, OSSIA_BINARY=FILE tests a server that is already built";
 

@@ -26,6 +26,8 @@ const RACED: &str = "raced";
 const SYNCS: u64 = 400;
 /// And within this time, where the server does not come to that.
 const BURST_MAX: Duration = Duration::from_millis(1500);
+/// Between the moment at which every call hangs and the end of the process passes so much time at most.
+const GRACE_MAX: Duration = Duration::from_millis(30);
 /// A start is cut within this time.
 const START_MAX: Duration = Duration::from_millis(400);
 /// Cuts on one store before the next begins.
@@ -229,6 +231,7 @@ impl Store<'_> {
         let stop = Arc::new(AtomicBool::new(false));
         self.sim.freeze_at(CutPoint::choose(&mut self.random, SYNCS));
         let within = BURST_MAX.mul_f64(self.random.below(100) as f64 / 100.0);
+        let grace = GRACE_MAX.mul_f64(self.random.below(100) as f64 / 100.0);
         let owners: Vec<_> = self
             .owners
             .drain(..)
@@ -245,6 +248,8 @@ impl Store<'_> {
             let cutting = scope.spawn(|| {
                 sim.wait_frozen(within);
                 sim.freeze();
+                // What was decided before must come to its client: then it counts.
+                std::thread::sleep(grace);
                 let log = server.kill(|| sim.let_go());
                 stop.store(true, Ordering::Relaxed);
                 log

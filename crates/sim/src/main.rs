@@ -21,8 +21,9 @@ const USAGE: &str = "usage: ossia-sim --ossia FILE [OPTIONS]
   --no-cuts         the scenarios of full, slow and failing disks alone
   --no-scenarios    the cuts alone
   --only TEXT       of the scenarios those whose name has this
-  --mutants [NAMES] instead of all that: shows that each planted fault is found. The binary must have been built with the feature
-                    `mutants`. NAMES: some of them, with commas; or a number: so many, chosen by --commit";
+  --mutants [NAMES] instead of all that: shows that each planted fault is found. The binary must have been built
+                    with the feature `mutants`. NAMES: some of them, with commas; or a number: so many, chosen by
+                    --commit";
 
 /// What is asked for.
 pub(crate) struct Choice {
@@ -163,8 +164,8 @@ fn cut(choice: &Choice, tests: &mut Tests) -> bool {
     };
     let Found { cuts, cut_starts, changes_lost, names_lost, operations, acknowledged, .. } = found;
     println!(
-        "{cuts} power cuts, {cut_starts} of them while a server started: {operations} operations, {acknowledged} changes \
-         acknowledged; {changes_lost} writes and {names_lost} names without their sync were lost or torn"
+        "{cuts} power cuts, {cut_starts} of them while a server started: {operations} operations, {acknowledged} \
+         changes acknowledged; {changes_lost} writes and {names_lost} names without a sync were lost or torn"
     );
     let wrong = found.wrong.as_deref();
     tests.told(&format!("{cuts} power cuts lose nothing acknowledged"), began, wrong);
@@ -201,9 +202,9 @@ fn note(log: &Path, choice: &Choice, found: &Found) -> std::io::Result<()> {
 
 const HEADING: &str = "# Power cuts
 
-Each line is a sitting of `cargo xtask sim --no-scenarios --cuts N --seed S --log docs/durability/cuts.md`: so many cuts of the
-power under the server in its release build, with 16 clients at appends, puts, copies, seals, deletes, reads and listings, on stores
-of 20 cuts each. After every cut the server is started again and everything is read and judged.
+Each line is a sitting of `cargo xtask sim --no-scenarios --cuts N --seed S --log docs/durability/cuts.md`: so many cuts
+of the power under the server, with 16 clients at appends, puts, copies, seals, deletes, reads and listings, on stores of
+20 cuts each. After every cut the server is started again, and everything is read and judged.
 
 | commit | seed | settings | cuts | while starting | operations | changes acknowledged | result |
 |---|---|---|---|---|---|---|---|

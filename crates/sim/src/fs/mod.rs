@@ -2,7 +2,8 @@
 //!
 //! On command, or at a call chosen before, the power goes: every call from then on hangs, so that nothing that comes later can be
 //! acknowledged. Once the process on it has been killed, [`SimFs::cut`] leaves of what was not synced what a lawful disk may leave,
-//! and the file system is there again. It also fails, slows and falsifies calls ([`Fault`]), and has a size ([`SimFs::set_capacity`]).
+//! and the file system is there again. It also fails, slows and falsifies calls ([`Fault`]), and it can be full
+//! ([`SimFs::set_capacity`]).
 //!
 //! What is promised is what POSIX and Linux promise, and no more: a sync of a file makes its bytes and its length durable, a sync
 //! of a folder its names; a rename is done or not done, and either folder's sync makes it durable; sectors of 512 bytes are not

@@ -142,7 +142,8 @@ pub(crate) fn run(bench: &mut Bench) -> Result<(), BenchError> {
     }
     table.note(format!(
         "Every second idle connection has asked for its health once; the others have said nothing. Slow senders put {} MiB at {} KiB a \
-         second each, slow readers take a GET of {} MiB as slowly. Memory is resident, at the end of each row's rounds. The server may \
+         second each, slow readers take a GET of {} MiB as slowly. Memory is resident, at the end of each row's \
+         rounds. The server may \
          have {files} files open.",
         SLOW_LENGTH >> 20,
         SLOW_PIECE as f64 / 1024.0 / SLOW_PAUSE.as_secs_f64(),

@@ -1,7 +1,7 @@
 //! The scrub: reads everything stored in turn, slowly, so that damage is found while there is still a backup to heal it from.
 //!
-//! It looks at objects as `ossia check` does (`check`), each under a pin as a reader has it; what is changed meanwhile is no damage. Where
-//! it is stands in a record of the system, so that a restart does not begin anew. It changes nothing else (I10).
+//! It looks at objects as `ossia check` does (`check`), each under a pin as a reader has it; what is changed meanwhile is no damage.
+//! Where it is stands in a record of the system, so that a restart does not begin anew. It changes nothing else (I10).
 
 use std::{
     sync::{

@@ -1,8 +1,8 @@
 //! The socket by which `ossia backup` and `ossia usage` talk to the server that has a data folder open.
 //!
-//! A Unix socket without a file, named after the folder's device and inode, so that it leaves nothing behind and lies in no file system.
-//! Both sides ask the system who the other is: a server talks to its own user and to root, a client to the folder's owner, to root
-//! and to its own user. One connection asks for one thing, in lines of text:
+//! A Unix socket without a file, named after the folder's device and inode, so that it leaves nothing behind and lies in no file
+//! system. Both sides ask the system who the other is: a server talks to its own user and to root, a client to the folder's
+//! owner, to root and to its own user. One connection asks for one thing, in lines of text:
 //!
 //! ```text
 //! backup            ->  "segment LENGTH NAME PATH", "file LENGTH NAME PATH", "bytes HEX PATH" as often as needed, then "end"

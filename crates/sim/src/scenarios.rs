@@ -21,7 +21,7 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 const MIB: u64 = 1 << 20;
 const OWNERS: usize = 12;
 /// What a disk is filled with.
-const FILLING: [u8; 200 << 10] = [9; 200 << 10];
+static FILLING: [u8; 200 << 10] = [9; 200 << 10];
 /// What a server answers that cannot take a write at the moment.
 const UNABLE: &str = "503 ServiceUnavailable";
 

@@ -121,12 +121,14 @@ pub(crate) struct Condition {
 #[derive(Debug)]
 struct Room {
     looked: Option<Instant>,
+    /// Bytes that were let in since.
+    since_bytes: u64,
     full: Option<String>,
 }
 
 impl Condition {
     pub(crate) fn new(disk: Arc<dyn Disk>, folder: PathBuf, reserve_bytes: u64) -> Self {
-        let room = Mutex::new(Room { looked: None, full: None });
+        let room = Mutex::new(Room { looked: None, since_bytes: 0, full: None });
         let (poisoned, closed) = (OnceLock::new(), AtomicBool::new(false));
         Self { poisoned, closed, room, disk, folder, reserve_bytes }
     }
@@ -169,10 +171,18 @@ impl Condition {
 
     /// Whether there is room for writes that are not deletes. A look at the medium is one quick call, and at most two a second.
     pub(crate) fn check_room(&self) -> Result<(), Rejection> {
+        self.check_room_for(0)
+    }
+
+    /// The same for so many bytes, of which enough since the last look ask for another: fast writes must not use up between two
+    /// looks what is kept for the index and for deletes.
+    pub(crate) fn check_room_for(&self, bytes: u64) -> Result<(), Rejection> {
         let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        if room.looked.is_none_or(|looked| now.duration_since(looked) >= ROOM_GOOD_FOR) {
-            room.looked = Some(now);
+        room.since_bytes = room.since_bytes.saturating_add(bytes);
+        let much = bytes > 0 && room.since_bytes >= (self.reserve_bytes / 8).max(1);
+        if much || room.looked.is_none_or(|looked| now.duration_since(looked) >= ROOM_GOOD_FOR) {
+            (room.looked, room.since_bytes) = (Some(now), 0);
             let was_full = room.full.take().is_some();
             match self.disk.free_bytes(&self.folder) {
                 Ok(free) if free < self.reserve_bytes => {
@@ -195,7 +205,12 @@ impl Condition {
     /// The medium has said that it is full, whatever it said before.
     pub(crate) fn found_full(&self, what: String) {
         let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
-        *room = Room { looked: Some(Instant::now()), full: Some(what) };
+        *room = Room { looked: Some(Instant::now()), since_bytes: 0, full: Some(what) };
+    }
+
+    /// Whether so many bytes are free, the reserve among them; also where that cannot be told.
+    pub(crate) fn has_free(&self, bytes: u64) -> bool {
+        self.disk.free_bytes(&self.folder).map_or(true, |free| free >= bytes)
     }
 
     pub(crate) fn health(&self) -> Health {

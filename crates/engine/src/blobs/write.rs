@@ -74,6 +74,9 @@ impl Writing {
             }
             rest = others;
         }
+        // A long body must not use up on its way what is kept for the index and for deletes.
+        let room = self.folder.shared.condition.check_room_for(bytes.len() as u64);
+        room.map_err(super::refused)?;
         let offset = (HEADER_BYTES as u64).saturating_add(self.length);
         self.file.write_at(bytes, offset).map_err(|error| failed(&self.path, &error))?;
         self.length = self.length.saturating_add(bytes.len() as u64);

@@ -7,7 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ossia_client::{Client, ClientError, CreateBucketRequest, GetObjectRequest, PutObjectRequest};
+use ossia_client::{
+    AppendObjectRequest, Client, ClientError, CreateBucketRequest, GetObjectRequest,
+    PutObjectRequest,
+};
 use tokio::runtime::Runtime;
 
 use crate::fs::{Call, Effect, Fault, SimFs, SimOptions};
@@ -405,10 +408,16 @@ fn failed_read(stage: &mut Stage<'_>) -> Result<(), String> {
 fn download(stage: &mut Stage<'_>) -> Result<(), String> {
     let program = stage.program(RESTLESS, &[]);
     let played = stage.begin(&program, 2 << 30)?;
-    for turn in 0..4 {
-        // Longer than what server and sockets hold on their way, so that most of it is read after the delete.
+    for turn in 0..2 {
+        // Longer than what server and sockets hold on their way, so that most of it is read after the delete; and in pieces, so
+        // that what is read late is opened late.
         let bytes: Vec<u8> = (0..24_u32 << 20).map(|at| (at / 251) as u8 ^ turn).collect();
-        stage.put(&played, "long", bytes.clone()).map_err(text)?;
+        let mut position = 0;
+        for piece in bytes.chunks(1 << 20) {
+            let append = AppendObjectRequest::new(BUCKET, "long", piece.to_vec());
+            let append = played.client.append_object(append.position(position));
+            position = stage.runtime.block_on(append).map_err(text)?.next_position;
+        }
         let blobs = stage.files().map_err(text)?.into_iter();
         let blobs: Vec<_> =
             blobs.filter(|path| path.to_string_lossy().contains("/blobs/")).collect();

@@ -231,7 +231,7 @@ impl Stage<'_> {
             let key = format!("fill/{number}");
             // Of the last it is not known whether it was put.
             match self.get(&played, &key) {
-                Ok(bytes) if bytes == FILLING => {}
+                Ok(bytes) if bytes[..] == FILLING[..] => {}
                 Err(error) if error.is_not_found() && number + 1 == filled => {}
                 other => return Err(format!("{key}: {other:?}\nbefore the cut:\n{log}")),
             }

@@ -33,7 +33,7 @@ fn cuts<T>(write: impl Fn(&Path), find: impl Fn(&Path) -> T) -> Vec<T> {
 }
 
 fn synced_file(path: &Path, bytes: &[u8]) -> File {
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+    let file = OpenOptions::new().read(true).write(true).create_new(true).open(path);
     let file = file.unwrap();
     file.write_all_at(bytes, 0).unwrap();
     file.sync_data().unwrap();

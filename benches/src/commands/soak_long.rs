@@ -698,7 +698,8 @@ fn report(bench: &mut Bench, ended: &Ended) {
         format!("{:.0} minutes of everything", ended.run_length.as_secs_f64() / 60.0),
         &["figure", "first quarter", "last quarter", "last by first", "most", "at rest"],
     );
-    let figures: [(&str, usize, &dyn Fn(&Look) -> f64); 8] = [
+    type Of<'a> = &'a dyn Fn(&Look) -> f64;
+    let figures: [(&str, usize, Of<'_>); 8] = [
         ("resident memory, MiB", 1, &|look| look.resident as f64 / MIB),
         ("open file descriptors", 1, &|look| look.handles.files as f64),
         ("threads", 1, &|look| look.handles.threads as f64),

@@ -306,12 +306,12 @@ impl Core {
         let last = value.is_none();
         // Extents that a store has at hand tell it how much room their payloads give back.
         let hints = doomed.iter().map(|(extent, _)| extent).chain([&key]).cloned().collect();
-        run_plain(&*self.store, partition, hints, move |view| {
+        let done = run_plain(&*self.store, partition, hints, move |view| {
             let mut writes = Writes::none();
             let stands = view.get(&key)?;
             if stands.is_none_or(|record| record.value != seen) {
-                // Another reaper is ahead.
-                return Ok((writes, ()));
+                // Another reaper is ahead, and may yet fail: the next look tells what it has left.
+                return Ok((writes, false));
             }
             for (extent, blob) in &doomed {
                 writes.delete(extent.clone());
@@ -323,11 +323,11 @@ impl Core {
                 Some(value) => writes.put(key.clone(), value.clone()),
                 None => writes.delete(key.clone()),
             }
-            Ok((writes, ()))
+            Ok((writes, true))
         })
         .await?;
         tokio::task::yield_now().await;
-        Ok(last)
+        Ok(last && done)
     }
 
     /// A batch of extents under a prefix, from a key on, with the blobs that they name.

@@ -293,10 +293,10 @@ mod tests {
         let options = parse("read --rounds 3 --seconds 0.5").unwrap();
         assert_eq!((options.rounds(), options.window()), (3, Duration::from_millis(500)));
         assert_eq!(parse("soak --bytes 3g").unwrap().bytes, Some(3 << 30));
+        assert!(options.wants(Part::Matrix), "without a choice all parts are wanted");
         assert!(!options.wants(Part::Long), "hours are spent only when they are asked for");
         let options = parse("soak --part long --minutes 0.5 --rate 100 --keep").unwrap();
         assert!(options.wants(Part::Long) && options.keep && !options.wants(Part::Mixed));
-        assert!(options.wants(Part::Matrix), "without a choice all parts are wanted");
     }
 
     #[test]

@@ -38,7 +38,9 @@ pub(crate) fn run(data: &[u8]) {
         }
         b'c' => {
             let words = std::iter::once("ossia").chain(text.lines());
-            let command = Command::augment_subcommands(clap::Command::new("ossia"));
+            // Required, as the program requires it: without one there is nothing to be read from the matches.
+            let program = clap::Command::new("ossia").subcommand_required(true);
+            let command = Command::augment_subcommands(program);
             if let Ok(matches) = command.try_get_matches_from(words) {
                 assert!(Command::from_arg_matches(&matches).is_ok(), "clap has checked it");
             }

@@ -19,6 +19,8 @@ use crate::disk::{Access, DiskFile};
 
 /// Pieces are gathered up to this size before they go to the disk.
 const GATHER_BYTES: usize = 512 << 10;
+/// Or up to so many: a client chooses how short they are, and the handle of each takes room of its own (I7).
+const GATHER_PIECES: usize = 512;
 
 /// A blob on its way; dropped unfinished it leaves nothing.
 #[derive(Debug)]
@@ -208,7 +210,8 @@ impl BlobWriter for Writer {
             let now = bytes.is_empty() && self.gathered_bytes > 0;
             self.gathered_bytes += bytes.len();
             self.gathered.push(bytes);
-            if self.gathered_bytes < GATHER_BYTES && !now {
+            let more = self.gathered_bytes < GATHER_BYTES && self.gathered.len() < GATHER_PIECES;
+            if more && !now {
                 return match self.writing {
                     Some(_) => Ok(()),
                     None => Err(BlobError::Io("an earlier write failed".into())),

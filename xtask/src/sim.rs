@@ -12,6 +12,8 @@ use crate::{Outcome, check, process, test, tree};
 const MUTANTS_A_RUN: &str = "2";
 /// A sitting of thousands of cuts takes its time.
 const SITTING_MAX: Duration = Duration::from_secs(24 * 3600);
+/// In the tests: hundreds of starts and stops, each of which a loaded machine makes slow.
+const SHORT_MAX: Duration = Duration::from_secs(30 * 60);
 
 /// Runs `ossia-sim` with these arguments, on a release build of the server or, for `--mutants`, on a build that has them.
 pub(crate) fn run(rest: &[String]) -> Outcome<bool> {
@@ -42,7 +44,7 @@ fn play(command: &mut Command, name: &str) -> Outcome<Totals> {
     let folder = tree::target().join("sim").join(name);
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let mut cases: Vec<Case> = Vec::new();
-    let totals = test::play(command, &folder, &mut cases)?;
+    let totals = test::play_within(SHORT_MAX, command, &folder, &mut cases)?;
     if totals.failed > 0 {
         // What was lost, and the server's log: nobody would find it in a file on another machine.
         println!("{}", process::tail(&folder.join("suite.log"), 120));

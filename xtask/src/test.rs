@@ -241,6 +241,16 @@ fn one_suite(
 
 /// Runs a suite's program and reads its lines; the program's own sum and exit code must agree with them.
 pub(crate) fn play(command: &mut Command, folder: &Path, cases: &mut Vec<Case>) -> Outcome<Totals> {
+    play_within(SUITE_MAX, command, folder, cases)
+}
+
+/// The same with a limit of its own.
+pub(crate) fn play_within(
+    limit: Duration,
+    command: &mut Command,
+    folder: &Path,
+    cases: &mut Vec<Case>,
+) -> Outcome<Totals> {
     let errors = folder.join("suite.err");
     let file =
         fs::File::create(&errors).map_err(|error| format!("{}: {error}", errors.display()))?;
@@ -248,7 +258,7 @@ pub(crate) fn play(command: &mut Command, folder: &Path, cases: &mut Vec<Case>) 
     let mut all = String::new();
     let mut totals = Totals::default();
     let mut closing = None;
-    let status = process::to_end(command.stdout(Stdio::piped()).stderr(file), SUITE_MAX, |line| {
+    let status = process::to_end(command.stdout(Stdio::piped()).stderr(file), limit, |line| {
         all.push_str(line);
         all.push('\n');
         if let Some(case) = Case::parse(line) {

@@ -116,6 +116,12 @@ pub fn run(plan: &Plan) -> io::Result<Found> {
     }
     found.operations += tally.operations.load(Ordering::Relaxed);
     found.acknowledged += tally.acknowledged.load(Ordering::Relaxed);
+    // Where nothing is acknowledged nothing can be lost, and nothing is shown.
+    if found.wrong.is_none() && found.cuts >= CUTS_OF_STORE && found.acknowledged < found.cuts {
+        let Found { cuts, acknowledged, .. } = found;
+        found.wrong =
+            Some(format!("the server acknowledged {acknowledged} changes in {cuts} cuts"));
+    }
     Ok(found)
 }
 

@@ -117,7 +117,8 @@ impl SimFs {
             Ok(session) => Ok(SimFs { shared, session: Some(session), folder }),
             Err(error) => {
                 std::fs::remove_dir(&folder)?;
-                Err(error)
+                let needs = "it needs /dev/fuse, and to be root";
+                Err(io::Error::new(error.kind(), format!("cannot mount: {error}; {needs}")))
             }
         }
     }

@@ -134,8 +134,8 @@ pub struct Limits {
     pub uri_bytes: usize,
     /// From the first byte of a request's head to its end, in milliseconds; then the connection closes. Default 30,000.
     pub head_read_ms: u64,
-    /// Bytes of heads that have begun and not ended, over all connections, beyond the first piece of each. Above: the connection
-    /// that sends more is closed. Default 67,108,864 (64 MiB).
+    /// Bytes of heads that have begun and not ended, over all connections, beyond the first piece of each; half of it for those of
+    /// one address. Above: the connection that sends more is closed. Default 67,108,864 (64 MiB).
     pub heads_bytes: u64,
     /// Between two requests of a connection, in milliseconds; then it closes. Default 75,000.
     pub idle_ms: u64,
@@ -148,8 +148,9 @@ pub struct Limits {
     /// Between two bytes of a request's body, in milliseconds: then 400 RequestTimeout. The same for a client that does not take
     /// its answer; then the connection is cut. Default 60,000.
     pub body_stall_ms: u64,
-    /// The least that a request's body must bring while the server waits for it, in bytes a second over `body_rate_ms`; less is
-    /// answered 400 RequestTimeout as no byte at all is. 0 for no such bound. Default 1,024.
+    /// The least that a request's body must bring while the server waits for it, in bytes a second over `body_rate_ms`, once half of
+    /// `requests_max` or `body_bytes` is in use, or of what its address may have; less is then answered 400 RequestTimeout as no
+    /// byte at all is. A live feed may trickle until then. 0 for no such bound. Default 1,024.
     pub body_rate: u64,
     /// Over how much waiting `body_rate` is looked at, in milliseconds. Default 30,000.
     pub body_rate_ms: u64,
@@ -556,6 +557,7 @@ impl Limits {
             requests: count(self.requests_per_address, self.requests_max),
             upload_bytes: bytes(self.body_bytes_per_address, self.body_bytes),
             download_bytes: bytes(self.download_bytes_per_address, self.download_bytes),
+            head_bytes: or_half(0, self.heads_bytes),
         }
     }
 

@@ -18,7 +18,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::error as errors;
 use crate::{
     auth::HeaderView,
-    http::{BodyFault, Framing, Pace, Reserved, UploadStream},
+    http::{BodyFault, Crowd, Framing, Pace, Reserved, UploadStream},
     service::Call,
 };
 
@@ -63,7 +63,8 @@ impl Announced {
                     .ok_or_else(|| OssError::service_unavailable(errors::RETRY_BUSY_SECONDS))?,
             ),
         };
-        let stream = call.request.intake.stream(limit, self.traffic_limit.map(Pace::new));
+        let stream =
+            call.request.intake.stream(limit, self.traffic_limit.map(Pace::new), crowd(call));
         Ok(Body {
             stream: Box::pin(Upload::new(stream, reserved, call.app.config.limits.body_lull_ms)),
             length: self.length,
@@ -91,10 +92,14 @@ pub(super) async fn whole_body(
                 .ok_or_else(|| OssError::service_unavailable(errors::RETRY_BUSY_SECONDS))?,
         ),
     };
-    match intake.collect(limit).await {
+    match intake.collect(limit, crowd(call)).await {
         Ok(body) => Ok((body, reserved)),
         Err(fault) => Err(errors::body(&body_error(fault), too_long)),
     }
+}
+
+fn crowd(call: &Call<'_>) -> Crowd {
+    Crowd::new(&call.app.requests, &call.app.uploads, &call.request.guest)
 }
 
 /// A body with the memory that is set aside for it.

@@ -84,6 +84,11 @@ impl Admission {
         self.0.refusals.load(Ordering::Relaxed)
     }
 
+    /// Whether so much is taken that long bodies are lean.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.0.long.available_permits() < self.0.long_total as usize / 2
+    }
+
     /// Bytes that are reserved.
     pub(crate) fn reserved(&self) -> u64 {
         let total = u64::from(self.0.long_total) * 4 / 3;
@@ -99,7 +104,7 @@ impl Admission {
             return self.counted(self.take(whole, false, own).await);
         }
         // While half is free. Who comes later finds room for many lean ones.
-        if account.long.available_permits() >= account.long_total as usize / 2
+        if !self.is_crowded()
             && let Some(reserved) = self.try_take(whole, true, own)
         {
             return Some(reserved);
@@ -183,7 +188,7 @@ impl Reserved {
     /// Takes the whole again, if there is room to spare at once.
     pub(crate) fn make_whole(&mut self) {
         let account = &self.account.0;
-        if !self.lean || account.long.available_permits() < account.long_total as usize / 2 {
+        if !self.lean || self.account.is_crowded() {
             return;
         }
         let more = self.whole - account.lean;

@@ -24,6 +24,7 @@ use tokio::{
 };
 
 use super::{
+    guests::Guest,
     intake::DrainLimits,
     refusal::{Refusal, Refuses},
 };
@@ -59,6 +60,20 @@ pub(super) struct Watch {
     starved_ms: AtomicU64,
     /// Whether a request has come whose answer may still be in hyper's buffer.
     unflushed: AtomicBool,
+    /// Whether what comes may still be the body of a request that has been answered.
+    draining: AtomicBool,
+}
+
+/// Lives as long as the rest of a body is read away.
+#[derive(Debug)]
+pub(super) struct Draining {
+    watch: Arc<Watch>,
+}
+
+impl Drop for Draining {
+    fn drop(&mut self) {
+        self.watch.draining.store(false, Ordering::Relaxed);
+    }
 }
 
 /// Lives as long as a request and its answer.
@@ -82,6 +97,7 @@ impl Watch {
             blocked_ms: AtomicU64::new(0),
             starved_ms: AtomicU64::new(0),
             unflushed: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
         })
     }
 
@@ -90,6 +106,12 @@ impl Watch {
         self.unflushed.store(true, Ordering::Relaxed);
         self.enter(BUSY);
         Busy { watch: Arc::clone(self) }
+    }
+
+    /// The rest of a body comes, whether or not its request has its answer by then. Said before the answer goes.
+    pub(super) fn drains(self: &Arc<Watch>) -> Draining {
+        self.draining.store(true, Ordering::Relaxed);
+        Draining { watch: Arc::clone(self) }
     }
 
     fn now_ms(&self) -> u64 {
@@ -104,7 +126,8 @@ impl Watch {
     /// Bytes have come. Says what the connection was doing before.
     fn heard(&self) -> u8 {
         let phase = self.phase.load(Ordering::Relaxed);
-        if phase == IDLE {
+        // Taken for a head, a long body that was refused would use up the bytes of everybody's heads.
+        if phase == IDLE && !self.draining.load(Ordering::Relaxed) {
             self.enter(HEAD);
         }
         phase
@@ -253,6 +276,7 @@ pub(super) struct Watched {
     socket: TcpStream,
     watch: Arc<Watch>,
     common: Common,
+    guest: Arc<Guest>,
     /// Of the head that is coming in.
     head_bytes: u64,
     refused: Option<Box<Refused>>,
@@ -268,8 +292,13 @@ struct Refused {
 }
 
 impl Watched {
-    pub(super) fn new(socket: TcpStream, watch: Arc<Watch>, common: Common) -> Watched {
-        Watched { socket, watch, common, head_bytes: 0, refused: None }
+    pub(super) fn new(
+        socket: TcpStream,
+        watch: Arc<Watch>,
+        common: Common,
+        guest: Arc<Guest>,
+    ) -> Watched {
+        Watched { socket, watch, common, guest, head_bytes: 0, refused: None }
     }
 
     fn wrote(&self, polled: &Poll<io::Result<usize>>) {
@@ -286,7 +315,8 @@ impl Watched {
                 let count = count as u64;
                 self.head_bytes += count;
                 let heads = &self.common.heads;
-                if heads.bytes.fetch_add(count, Ordering::Relaxed) + count > heads.max {
+                let all = heads.bytes.fetch_add(count, Ordering::Relaxed) + count;
+                if !self.guest.head_came(count) || all > heads.max {
                     return Err(io::Error::other("limits.heads_bytes are in use"));
                 }
             }
@@ -298,6 +328,7 @@ impl Watched {
     fn forget_head(&mut self) {
         if self.head_bytes > 0 {
             self.common.heads.bytes.fetch_sub(self.head_bytes, Ordering::Relaxed);
+            self.guest.head_gone(self.head_bytes);
             self.head_bytes = 0;
         }
     }

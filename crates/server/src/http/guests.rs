@@ -64,6 +64,8 @@ pub(crate) struct Share {
     pub(crate) upload_bytes: usize,
     /// Bytes of bodies that go out.
     pub(crate) download_bytes: usize,
+    /// Bytes of heads that have begun and not ended, beyond the first piece of each.
+    pub(crate) head_bytes: u64,
 }
 
 /// One address, while it has a connection.
@@ -72,6 +74,7 @@ pub(crate) struct Guest {
     /// `None` for a trusted one.
     share: Option<Share>,
     requests: AtomicUsize,
+    head_bytes: AtomicU64,
     uploads: Option<Arc<Semaphore>>,
     downloads: Option<Arc<Semaphore>>,
 }
@@ -82,9 +85,31 @@ impl Guest {
         Arc::new(Guest {
             share,
             requests: AtomicUsize::new(0),
+            head_bytes: AtomicU64::new(0),
             uploads: share.map(|share| room(share.upload_bytes)),
             downloads: share.map(|share| room(share.download_bytes)),
         })
+    }
+
+    /// So much more of a head has come; whether that is within its bound. Counted in either case, until [`Guest::head_gone`].
+    pub(super) fn head_came(&self, bytes: u64) -> bool {
+        let Some(share) = &self.share else { return true };
+        self.head_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes <= share.head_bytes
+    }
+
+    /// So much of a head is one no longer.
+    pub(super) fn head_gone(&self, bytes: u64) {
+        if self.share.is_some() {
+            self.head_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it has half of what it may have.
+    pub(crate) fn takes_much(&self) -> bool {
+        let Some(share) = &self.share else { return false };
+        let free = self.uploads.as_ref().map_or(usize::MAX, |room| room.available_permits());
+        is_half(self.requests.load(Ordering::Relaxed), share.requests)
+            || free < share.upload_bytes / 2
     }
 
     /// Its room for bodies that come in; `None` for no bound of its own.
@@ -217,6 +242,11 @@ impl Requests {
         Some(slot)
     }
 
+    /// Whether there are half as many as there may be.
+    pub(crate) fn are_many(&self) -> bool {
+        is_half(self.now.load(Ordering::Relaxed), self.max)
+    }
+
     /// How many there are.
     pub(crate) fn now(&self) -> u64 {
         self.now.load(Ordering::Relaxed) as u64
@@ -226,6 +256,10 @@ impl Requests {
     pub(crate) fn refusals(&self) -> u64 {
         self.refusals.load(Ordering::Relaxed)
     }
+}
+
+fn is_half(count: usize, max: usize) -> bool {
+    count >= max.div_ceil(2)
 }
 
 fn add(count: &AtomicUsize, max: usize) -> Option<()> {
@@ -250,7 +284,7 @@ mod tests {
     use super::*;
 
     const SHARE: Share =
-        Share { connections: 2, requests: 1, upload_bytes: 10, download_bytes: 10 };
+        Share { connections: 2, requests: 1, upload_bytes: 10, download_bytes: 10, head_bytes: 10 };
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
@@ -294,6 +328,19 @@ mod tests {
         let near = guests.enter(ip("2001:db8::1")).unwrap();
         let far = guests.enter(ip("2001:db8::ffff:2")).unwrap();
         assert!(Arc::ptr_eq(near.guest(), far.guest()), "one network of 64 bits");
+    }
+
+    #[test]
+    fn heads_beyond_the_share_of_their_address_leave_others_theirs() {
+        let guests = Guests::new(SHARE, vec![Network::parse("127.0.0.0/8").unwrap()]);
+        let (one, two) =
+            (guests.enter(ip("10.0.0.1")).unwrap(), guests.enter(ip("10.0.0.2")).unwrap());
+        assert!(one.guest().head_came(10));
+        assert!(!one.guest().head_came(1));
+        assert!(two.guest().head_came(10));
+        one.guest().head_gone(11);
+        assert!(one.guest().head_came(10));
+        assert!(guests.enter(ip("127.0.0.1")).unwrap().guest().head_came(1 << 40));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::{Pace, connection::Watch};
+use super::{Pace, connection::Watch, crowd::Crowd};
 
 /// How the request says where its body ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,13 +125,14 @@ impl Intake {
     }
 
     /// The body as a stream of at most `limit` bytes. The first poll sends `100 Continue` to a client that waits for it. A second
-    /// call gives an empty stream.
-    pub(crate) fn stream(&self, limit: u64, pace: Option<Pace>) -> UploadStream {
+    /// call gives an empty stream. `crowd` tells whether it must keep to a rate.
+    pub(crate) fn stream(&self, limit: u64, pace: Option<Pace>, crowd: Crowd) -> UploadStream {
         UploadStream {
             incoming: self.home.take(),
             home: Arc::clone(&self.home),
             left: limit,
             pace,
+            crowd,
             tempo: self.tempo,
             watch: Arc::clone(&self.watch),
             waiting_since: None,
@@ -141,11 +142,11 @@ impl Intake {
     }
 
     /// The whole body of a small request.
-    pub(crate) async fn collect(&self, limit: usize) -> Result<Bytes, BodyFault> {
+    pub(crate) async fn collect(&self, limit: usize, crowd: Crowd) -> Result<Bytes, BodyFault> {
         if self.length().is_some_and(|length| length > limit as u64) {
             return Err(BodyFault::TooLong);
         }
-        let mut stream = self.stream(limit as u64, None);
+        let mut stream = self.stream(limit as u64, None, crowd);
         let mut whole = BytesMut::new();
         let mut first: Option<Bytes> = None;
         while let Some(chunk) = std::future::poll_fn(|cx| stream.poll_chunk(cx)).await {
@@ -165,7 +166,7 @@ impl Intake {
 
     /// A handle by which the exchange gets back what was left unread.
     pub(super) fn leftover(&self) -> Leftover {
-        Leftover { home: Arc::clone(&self.home) }
+        Leftover { home: Arc::clone(&self.home), watch: Arc::clone(&self.watch) }
     }
 }
 
@@ -176,6 +177,7 @@ pub(crate) struct UploadStream {
     home: Arc<Home>,
     left: u64,
     pace: Option<Pace>,
+    crowd: Crowd,
     tempo: Tempo,
     watch: Arc<Watch>,
     /// Since when the next chunk has been asked for. Time that the reader takes for itself is not the client's.
@@ -245,14 +247,15 @@ impl UploadStream {
         }
     }
 
-    /// Whether so little comes that it is as good as nothing: who sends a byte now and then would hold his place for ever.
+    /// Whether so little comes that it is as good as nothing: who sends a byte now and then would hold his place for ever. As long
+    /// as there are places enough he may: a live feed has its quiet hours.
     fn trickles(&mut self) -> bool {
         if self.waited < self.tempo.window {
             return false;
         }
         let enough = self.brought >= self.tempo.window_bytes;
         (self.waited, self.brought) = (Duration::ZERO, 0);
-        !enough
+        !enough && self.crowd.is_there()
     }
 
     /// Whether no byte has come for too long. Nothing is woken for that here, and no timer made for a byte that is on its way: the
@@ -328,6 +331,7 @@ pub(super) struct DrainLimits {
 #[derive(Debug)]
 pub(super) struct Leftover {
     home: Arc<Home>,
+    watch: Arc<Watch>,
 }
 
 impl Leftover {
@@ -357,7 +361,11 @@ impl Leftover {
             }
         }
         let long = incoming.size_hint().exact().is_some_and(|left| left > limits.bytes);
-        tokio::spawn(drain(incoming, limits));
+        let draining = self.watch.drains();
+        tokio::spawn(async move {
+            drain(incoming, limits).await;
+            drop(draining);
+        });
         if unsent || bodiless || long || failed { After::Close } else { After::Keep }
     }
 }

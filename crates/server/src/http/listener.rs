@@ -274,7 +274,8 @@ async fn serve_one<S: Service>(socket: TcpStream, guest: Guest, shared: Arc<Fron
         refuses: Arc::clone(&shared) as _,
         drain: settings.drain(),
     };
-    let io = TokioIo::new(Watched::new(socket, Arc::clone(&watch), common));
+    let address = Arc::clone(guest.stay.guest());
+    let io = TokioIo::new(Watched::new(socket, Arc::clone(&watch), common, address));
     let service = {
         let (shared, watch) = (Arc::clone(&shared), Arc::clone(&watch));
         let address = Arc::clone(guest.stay.guest());

@@ -15,6 +15,7 @@
 
 mod admission;
 mod connection;
+mod crowd;
 mod exchange;
 mod guests;
 mod intake;
@@ -25,6 +26,7 @@ mod reply;
 mod stamp;
 
 pub(crate) use admission::{Admission, Reserved};
+pub(crate) use crowd::Crowd;
 pub(crate) use exchange::{Request, Service};
 pub(crate) use guests::{Guests, Network, Requests, Share};
 pub(crate) use intake::{BodyFault, Framing, Tempo, UploadStream};

@@ -198,8 +198,10 @@ async fn an_address_with_its_share_of_body_bytes_waits_and_is_refused() {
 }
 
 #[tokio::test]
-async fn a_body_that_trickles_is_as_good_as_one_that_stands_still() {
+async fn with_little_room_a_body_that_trickles_is_as_good_as_one_that_stands_still() {
     let fixture = with(|config| {
+        // Its own request is half of them.
+        config.limits.requests_max = 2;
         config.limits.body_rate = 100_000;
         config.limits.body_rate_ms = 100;
     })
@@ -217,6 +219,40 @@ async fn a_body_that_trickles_is_as_good_as_one_that_stands_still() {
     timeout(AT_LAST, trickle).await.expect("it is cut in the end");
     connection.response(false).await.error(400, "RequestTimeout");
     fixture.call(head("/bkt/key")).await.expect(404);
+}
+
+#[tokio::test]
+async fn a_live_feed_may_trickle_while_there_is_room() {
+    let fixture = with(|config| {
+        config.limits.body_rate = 1 << 30;
+        config.limits.body_rate_ms = 10;
+    })
+    .await;
+    let mut connection = fixture.connect().await;
+    let call = append("/bkt/feed", 0, "").header("content-length", "20");
+    connection.send(call.head_bytes(&fixture)).await;
+    for _ in 0..20 {
+        connection.send("x").await;
+        // Each byte comes by itself, and after more than the time that the rate is looked at.
+        tokio::time::sleep(Duration::from_millis(15)).await;
+    }
+    connection.response(false).await.expect(200);
+}
+
+#[tokio::test]
+async fn the_rest_of_a_refused_body_is_not_taken_for_a_head() {
+    let fixture = with(|config| config.limits.heads_bytes = 1 << 20).await;
+    let mut connection = fixture.connect().await;
+    let length = 8 << 20;
+    let call = append("/bkt/log", 5, "").header("content-length", length.to_string());
+    connection.send(call.head_bytes(&fixture)).await;
+    // What is there already is read away before the answer: the rest must come after it.
+    connection.response(false).await.error(409, "PositionNotEqualToLength");
+    let piece = vec![b'x'; 256 << 10];
+    for _ in 0..length / piece.len() {
+        connection.send(&piece).await;
+    }
+    connection.call(&fixture, get("/bkt/")).await.expect(200);
 }
 
 #[tokio::test]

@@ -25,6 +25,8 @@ const THREADS: usize = 8;
 const TTL: Duration = Duration::ZERO;
 /// How long the kernel may take to let go of a mount.
 const UNMOUNT_MAX: Duration = Duration::from_secs(20);
+/// How the folders of mounts begin.
+const PREFIX: &str = "ossia-sim-";
 
 /// What a file system is made as.
 #[derive(Debug, Clone, Copy)]
@@ -108,7 +110,8 @@ impl SimFs {
             next_handle: 1,
         };
         let shared = Arc::new(Shared { state: Mutex::new(state), frozen: Condvar::new() });
-        let folder = tempfile::Builder::new().prefix("ossia-sim-").tempdir()?.keep();
+        clear_away();
+        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir()?.keep();
         let mut config = Config::default();
         config.mount_options = vec![MountOption::FSName("ossia-sim".into()), MountOption::NoAtime];
         config.n_threads = Some(THREADS);
@@ -225,6 +228,19 @@ impl SimFs {
     /// The random numbers for faults.
     pub fn seed_faults(&self, seed: u64) {
         self.shared.lock().random = Random::new(seed);
+    }
+}
+
+/// Takes away the mounts of processes that were killed: nobody else would. What can be done about one that stays is nothing.
+fn clear_away() {
+    let entries = std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
+        // The kernel's word for a mount whose process has ended.
+        let gone = rustix::io::Errno::NOTCONN.raw_os_error();
+        if std::fs::metadata(entry.path()).is_err_and(|error| error.raw_os_error() == Some(gone)) {
+            let _ = rustix::mount::unmount(entry.path(), rustix::mount::UnmountFlags::DETACH);
+            let _ = std::fs::remove_dir(entry.path());
+        }
     }
 }
 

@@ -10,7 +10,10 @@ use ossia_protocol::{
 };
 
 use super::{error as errors, fields};
-use crate::{http::Reply, service::Call};
+use crate::{
+    http::{Reply, Reserved},
+    service::Call,
+};
 
 /// The longest prefix, delimiter and marker in bytes.
 const TEXT_BYTES_MAX: usize = 1024;
@@ -18,11 +21,14 @@ const TEXT_BYTES_MAX: usize = 1024;
 const MAX_KEYS_DEFAULT: u64 = 100;
 /// Most entries of a page.
 const MAX_KEYS_MAX: u64 = 1000;
+/// What an entry of usual names takes in an answer. Which room that needs is known only when it is there.
+const ENTRY_BYTES: u64 = 512;
 
 pub(super) async fn list_objects(call: &Call<'_>) -> Result<Reply, OssError> {
     let page = Page::read(call)?;
     let marker = text(call, "marker")?;
     let after = (!marker.is_empty()).then(|| marker.clone());
+    let reserved = page.reserve(call).await?;
     let output = page.list(call, after).await?;
     let document = ListObjectsOutput {
         name: call.bucket_name()?.as_str().to_owned(),
@@ -36,7 +42,7 @@ pub(super) async fn list_objects(call: &Call<'_>) -> Result<Reply, OssError> {
         contents: output.objects.into_iter().map(summary).collect(),
         common_prefixes: output.prefixes,
     };
-    Ok(Reply::xml(StatusCode::OK, document.to_xml()))
+    Ok(Reply::xml(StatusCode::OK, document.to_xml()).holding(reserved))
 }
 
 pub(super) async fn list_objects_v2(call: &Call<'_>) -> Result<Reply, OssError> {
@@ -51,6 +57,7 @@ pub(super) async fn list_objects_v2(call: &Call<'_>) -> Result<Reply, OssError> 
         None => start_after.clone(),
     };
     let fetch_owner = call.query.get("fetch-owner").is_some_and(|v| v.eq_ignore_ascii_case("true"));
+    let reserved = page.reserve(call).await?;
     let output = page.list(call, after).await?;
     let document = ListObjectsV2Output {
         name: call.bucket_name()?.as_str().to_owned(),
@@ -68,7 +75,7 @@ pub(super) async fn list_objects_v2(call: &Call<'_>) -> Result<Reply, OssError> 
         contents: output.objects.into_iter().map(summary).collect(),
         common_prefixes: output.prefixes,
     };
-    Ok(Reply::xml(StatusCode::OK, document.to_xml()))
+    Ok(Reply::xml(StatusCode::OK, document.to_xml()).holding(reserved))
 }
 
 /// What both versions ask for.
@@ -87,6 +94,14 @@ impl Page {
             max_keys: max_keys(call)?,
             url_encoded: url_encoded(call)?,
         })
+    }
+
+    /// Sets memory aside for the answer: thousands of clients that ask for it and do not take it must find a bound (I7).
+    async fn reserve(&self, call: &Call<'_>) -> Result<Reserved, OssError> {
+        let length = self.max_keys.saturating_mul(ENTRY_BYTES);
+        let own = call.request.guest.downloads();
+        let reserved = call.app.downloads.reserve_whole(Some(length), usize::MAX, own).await;
+        reserved.ok_or_else(|| OssError::service_unavailable(errors::RETRY_BUSY_SECONDS))
     }
 
     async fn list(&self, call: &Call<'_>, after: Option<String>) -> Result<ListOutput, OssError> {

@@ -185,6 +185,14 @@ impl Reserved {
         self.lean = true;
     }
 
+    /// Gives back what is more than `bytes`: it has turned out to be no longer.
+    pub(crate) fn shrink_to(&mut self, bytes: usize) {
+        for permit in self.held.iter_mut().flatten() {
+            let least = bytes.max(LEAST as usize);
+            drop(permit.split(permit.num_permits().saturating_sub(least)));
+        }
+    }
+
     /// Takes the whole again, if there is room to spare at once.
     pub(crate) fn make_whole(&mut self) {
         let account = &self.account.0;
@@ -278,6 +286,22 @@ mod tests {
         assert_eq!(own.available_permits(), 1 << 20);
         drop(one);
         assert_eq!((free(&admission), own.available_permits()), (4 << 20, 3 << 20));
+    }
+
+    #[tokio::test]
+    async fn what_was_not_needed_is_given_back_before_the_end() {
+        let admission = Admission::new(4 << 20, 4 << 20, 1 << 20, 64 << 10, MS);
+        let own = Arc::new(Semaphore::new(1 << 20));
+        let mut one = admission.reserve_whole(Some(512 << 10), 1 << 20, Some(&own)).await.unwrap();
+        one.shrink_to(1 << 20);
+        assert_eq!(own.available_permits(), 512 << 10);
+        one.shrink_to(100_000);
+        one.shrink_to(200_000);
+        assert_eq!(free(&admission), (4 << 20) - 100_000);
+        assert_eq!(own.available_permits(), (1 << 20) - 100_000);
+        one.shrink_to(0);
+        drop(one);
+        assert_eq!((free(&admission), own.available_permits()), (4 << 20, 1 << 20));
     }
 
     #[tokio::test(start_paused = true)]

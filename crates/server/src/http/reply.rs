@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use thiserror::Error;
 
-use super::connection::Busy;
+use super::{admission::Reserved, connection::Busy};
 
 /// Why a download stopped before its end. The connection is cut, so that no client takes the part for the whole.
 #[derive(Debug, Error)]
@@ -27,6 +27,8 @@ pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     body: Content,
+    /// For a body that is there already.
+    reserved: Option<Reserved>,
 }
 
 enum Content {
@@ -53,7 +55,7 @@ fn headers() -> HeaderMap {
 impl Reply {
     /// An answer without a body.
     pub(crate) fn empty(status: StatusCode) -> Reply {
-        Reply { status, headers: headers(), body: Content::Empty }
+        Reply { status, headers: headers(), body: Content::Empty, reserved: None }
     }
 
     /// 200 without a body.
@@ -63,7 +65,8 @@ impl Reply {
 
     /// A body that is there already.
     pub(crate) fn whole(status: StatusCode, body: impl Into<Bytes>) -> Reply {
-        Reply { status, headers: headers(), body: Content::Whole(body.into()) }
+        let body = Content::Whole(body.into());
+        Reply { status, headers: headers(), body, reserved: None }
     }
 
     /// An XML document.
@@ -74,12 +77,20 @@ impl Reply {
 
     /// A body of exactly `length` bytes that comes as a stream.
     pub(crate) fn stream(status: StatusCode, stream: DownloadStream, length: u64) -> Reply {
-        Reply { status, headers: headers(), body: Content::Stream { stream, length } }
+        let body = Content::Stream { stream, length };
+        Reply { status, headers: headers(), body, reserved: None }
     }
 
     /// The same with one more header; a value of that name is replaced.
     pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Reply {
         self.headers.insert(name, value);
+        self
+    }
+
+    /// The same with the memory that was set aside for its body, as far as that needs it, until the client has taken it.
+    pub(crate) fn holding(mut self, mut reserved: Reserved) -> Reply {
+        reserved.shrink_to(self.whole_body().len());
+        self.reserved = Some(reserved);
         self
     }
 
@@ -93,11 +104,14 @@ impl Reply {
 
     /// The response for hyper. `busy` tells the connection when the body has gone.
     pub(super) fn into_response(self, busy: Busy) -> http::Response<Outgoing> {
-        let Reply { status, headers, body } = self;
+        let Reply { status, headers, body, reserved } = self;
         let body = match body {
             Content::Empty => Inner::Empty,
             Content::Whole(bytes) if bytes.is_empty() => Inner::Empty,
-            Content::Whole(bytes) => Inner::Whole(bytes),
+            Content::Whole(bytes) => match reserved {
+                Some(reserved) => Inner::Held { bytes, _reserved: reserved },
+                None => Inner::Whole(bytes),
+            },
             Content::Stream { stream, length } => Inner::Stream { stream, left: length },
         };
         let mut response = http::Response::new(Outgoing { inner: body, _busy: busy });
@@ -117,8 +131,12 @@ pub(super) struct Outgoing {
 enum Inner {
     Empty,
     Whole(Bytes),
+    Held { bytes: Bytes, _reserved: Reserved },
     Stream { stream: DownloadStream, left: u64 },
 }
+
+/// How much of a body that memory is set aside for goes to hyper at once, which takes little more before it has sent that.
+const HELD_PIECE_BYTES: usize = 16 << 10;
 
 impl Body for Outgoing {
     type Data = Bytes;
@@ -134,6 +152,12 @@ impl Body for Outgoing {
                 let bytes = std::mem::take(bytes);
                 self.inner = Inner::Empty;
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Inner::Held { bytes, .. } if bytes.is_empty() => Poll::Ready(None),
+            Inner::Held { bytes, .. } => {
+                let piece = bytes.split_to(bytes.len().min(HELD_PIECE_BYTES));
+                // Copied: a piece that waits for the client must not keep the whole when its room has been given back.
+                Poll::Ready(Some(Ok(Frame::data(Bytes::copy_from_slice(&piece)))))
             }
             Inner::Stream { stream, left } => match stream.as_mut().poll_next(cx) {
                 Poll::Pending => Poll::Pending,
@@ -157,6 +181,7 @@ impl Body for Outgoing {
         match &self.inner {
             Inner::Empty => true,
             Inner::Whole(_) => false,
+            Inner::Held { bytes, .. } => bytes.is_empty(),
             Inner::Stream { left, .. } => *left == 0,
         }
     }
@@ -164,7 +189,7 @@ impl Body for Outgoing {
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(match &self.inner {
             Inner::Empty => 0,
-            Inner::Whole(bytes) => bytes.len() as u64,
+            Inner::Whole(bytes) | Inner::Held { bytes, .. } => bytes.len() as u64,
             Inner::Stream { left, .. } => *left,
         })
     }

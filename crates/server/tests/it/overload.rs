@@ -341,6 +341,32 @@ async fn many_slow_readers_read_in_smaller_pieces_rather_than_not_at_all() {
 }
 
 #[tokio::test]
+async fn long_listings_share_the_room_of_downloads() {
+    let fixture = with(|config| {
+        config.limits.download_bytes = 1 << 20;
+        config.limits.body_wait_ms = 50;
+    })
+    .await;
+    for number in 0..300 {
+        fixture.call(put(&format!("/bkt/{number:0>500}"))).await.expect(200);
+    }
+    let all = || get("/bkt/?max-keys=1000");
+    let whole = fixture.call(all()).await.expect(200);
+    assert_eq!(whole.text().matches("<Key>").count(), 300, "a long one comes whole");
+    until_all_is_given_back(&fixture).await;
+    fixture.call(put("/bkt/long").body(vec![b'x'; 16 << 20])).await.expect(200);
+    let mut reader = fixture.connect().await;
+    reader.send(get("/bkt/long").head_bytes(&fixture)).await;
+    reader.stream.readable().await.unwrap();
+    let refused = fixture.call(all()).await.error(503, "ServiceUnavailable");
+    refused.must("retry-after").parse::<u32>().unwrap();
+    fixture.call(get("/bkt/?max-keys=10")).await.expect(200);
+    drop(reader);
+    until_all_is_given_back(&fixture).await;
+    fixture.call(all()).await.expect(200);
+}
+
+#[tokio::test]
 async fn the_idle_make_room_when_there_are_as_many_connections_as_there_may_be() {
     let fixture = with(|config| {
         config.limits.connections_max = 3;

@@ -342,7 +342,7 @@ impl Scratch {
         for number in 0..shards {
             let (from, to) = (layout::shard(data, number), layout::shard(&self.0, number));
             fs::create_dir(&to)?;
-            for name in ["journal", "values"] {
+            for name in ["journal", "values", "reached"] {
                 link(&from.join(name), &to.join(name))?;
             }
             for name in ["index", "copies"] {

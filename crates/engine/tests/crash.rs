@@ -20,7 +20,7 @@ use common::{
     frames::{BLOCK, Frame},
     get, key, options, options_at, put, put_payload, read_payload, runtime,
 };
-use ossia_engine::{EngineOptions, LocalEngine, OpenError};
+use ossia_engine::{AtRest, EngineOptions, Inspection, LocalEngine, OpenError};
 use ossia_store::{Health, Index, Partition, Payload, ReadError, Store, Writes};
 use proptest::prelude::*;
 
@@ -274,6 +274,14 @@ fn a_closed_journal_that_has_lost_its_end_stops_the_start() {
                 file.set_len(keep as u64).unwrap();
             }
         }
+        // Whoever looks at it sees what a start would refuse, and so does a copy of it.
+        let scratch = Folder::new();
+        let looked = Inspection::open(copy.path(), scratch.path());
+        let Err(OpenError::Damaged { file, what, .. }) = looked else { panic!("{looked:?}") };
+        assert_eq!(file, fs::canonicalize(copy.path()).unwrap().join(name), "{what}");
+        let rest = AtRest::of(copy.path()).unwrap();
+        assert!(rest.small.iter().any(|small| small.path.ends_with("reached")));
+        drop(rest);
         let (file, what) = damaged(&copy);
         assert_eq!(file, copy.path().join(name), "{what}");
         // A store of a version that made no such note opens with what is there.

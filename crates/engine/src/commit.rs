@@ -309,6 +309,9 @@ impl Committer {
         if !swallowed && !self.must(synced, "syncing the journal") {
             return false;
         }
+        // Before anyone can hear of it, see `hold`.
+        let end = (written.segment, written.offset.saturating_add(written.bytes));
+        *self.shared.end.lock().unwrap_or_else(PoisonError::into_inner) = end;
         self.shared.tokens.durable(group + 1);
         let counters = &self.shared.counters;
         counters.groups.add(1);
@@ -335,8 +338,6 @@ impl Committer {
             self.shared.measure_pressure();
             self.shared.chores.ask(|asked| asked.evacuate = true);
         }
-        let end = (written.segment, written.offset.saturating_add(written.bytes));
-        *self.shared.end.lock().unwrap_or_else(PoisonError::into_inner) = end;
         self.last = Some(written);
         self.since_checkpoint_bytes += written.bytes;
         true

@@ -10,15 +10,20 @@
 //! ```
 //!
 //! The tables stand on a frame before the end, so segments up to the end continue them: a start from the copy finds what it would
-//! find after a crash at that moment, everything that had been acknowledged, in its order. Blobs are not this file's: whoever holds
-//! keeps them by keeping the reaper from them.
+//! find after a crash at that moment, everything that had been acknowledged, in its order, over all shards. Blobs are not this file's:
+//! whoever holds keeps them by keeping the reaper from them.
 //!
-//! Segments are held only until [`Hold::segments_copied`]: while they are, writers that fill the journal wait.
+//! The note of how far a journal reaches stays behind: it may know of a frame behind the end. A store that nobody has open has its
+//! note copied, so that a loss that a start would see is seen in the copy, too.
+//!
+//! Segments are held only until [`Hold::segments_copied`]: while they are, writers that fill the journal wait
+//! ([`Hold::stops_writers`]).
 
 use std::{
     io,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError},
+    time::Duration,
 };
 
 use crate::{
@@ -32,7 +37,8 @@ use crate::{
 };
 
 /// How often the tables are asked for again because they changed meanwhile.
-const TRIES: usize = 64;
+const TRIES: usize = 512;
+const TRIED_EVERY: Duration = Duration::from_millis(10);
 
 /// A file to be copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,11 +105,14 @@ impl LocalEngine {
         for (number, shared) in self.shards().enumerate() {
             hold.tables(&folder, number, shared)?;
         }
-        // All ends after all tables: as near to one moment as it gets.
-        let ends: Vec<(u64, u64)> = self
+        // All ends after all tables, and all at once: a shard tells its end before it answers, so while these are locked nobody hears
+        // of anything that could have led to what another shard has behind its own.
+        let locked: Vec<_> = self
             .shards()
-            .map(|shared| *shared.end.lock().unwrap_or_else(PoisonError::into_inner))
+            .map(|shared| shared.end.lock().unwrap_or_else(PoisonError::into_inner))
             .collect();
+        let ends: Vec<(u64, u64)> = locked.iter().map(|end| **end).collect();
+        drop(locked);
         for ((number, shared), end) in self.shards().enumerate().zip(ends) {
             hold.values(&folder, number, shared)?;
             hold.journal(&folder, number, shared, end)?;
@@ -125,7 +134,11 @@ impl Hold {
         let index = layout::shard(Path::new(""), number).join("index");
         for _ in 0..TRIES {
             let (version, tables) = shared.index.table_files();
-            let Some(small) = shared.index.manifest_of(version)? else { continue };
+            let Some(small) = shared.index.manifest_of(version)? else {
+                // One is being written, which may take as long as a sync does.
+                std::thread::sleep(TRIED_EVERY);
+                continue;
+            };
             let copies = layout::shard(Path::new(""), number).join("copies");
             for (name, bytes) in small {
                 self.small.push(HeldBytes { path: copies.join(&name), bytes: bytes.clone() });
@@ -176,6 +189,11 @@ impl Hold {
         Ok(())
     }
 
+    /// Whether writers wait for segments that this keeps: their journal is full of them.
+    pub fn stops_writers(&self) -> bool {
+        self.held && self.engine.shards().any(|shared| shared.span.is_full())
+    }
+
     /// The segments have been copied: the journal goes on being used again.
     pub fn segments_copied(&mut self) {
         if !std::mem::take(&mut self.held) {
@@ -213,7 +231,7 @@ pub fn identify(data: &Path) -> Result<(String, u32), OpenError> {
 pub struct AtRest {
     /// Those of the journal, the index and the value log.
     pub files: Vec<HeldFile>,
-    /// `LAYOUT`, and of each index what names its tables.
+    /// `LAYOUT`, of each journal how far it reaches, and of each index what names its tables.
     pub small: Vec<HeldBytes>,
     _held: Lock,
 }
@@ -237,6 +255,10 @@ impl AtRest {
         read(PathBuf::from("LAYOUT"))?;
         for number in 0..layout.shards {
             let shard = layout::shard(Path::new(""), number);
+            let reached = shard.join("reached");
+            if RealDisk.exists(&data.join(&reached)).map_err(OpenError::io(data))? {
+                read(reached)?;
+            }
             for folder in [shard.join("index"), shard.join("copies")] {
                 for path in names(data, &folder)? {
                     read(path)?;

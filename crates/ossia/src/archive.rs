@@ -29,6 +29,10 @@ use std::{
     io::{self, BufRead as _, BufReader, BufWriter, Read as _, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use ossia_protocol::crc64::Crc64;
@@ -37,6 +41,7 @@ use rustix::fs::{FlockOperation, flock};
 const HEADER: &str = "ossia-backup-manifest 1";
 const MARK: &str = "OSSIA-BACKUP";
 const COPY_BYTES: usize = 1 << 20;
+const SYNC_BYTES: usize = 64 << 20;
 
 /// Bytes as hex digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
@@ -139,6 +144,8 @@ fn inside(path: &str) -> Option<PathBuf> {
 #[derive(Debug)]
 pub(crate) struct Archive {
     pub(crate) folder: PathBuf,
+    /// Rises as something is copied or compared.
+    pub(crate) moved: Arc<AtomicU64>,
     _held: Option<File>,
 }
 
@@ -174,7 +181,7 @@ impl Archive {
         }
         fs::create_dir_all(folder.join("files"))?;
         fs::create_dir_all(folder.join("generations"))?;
-        Ok(Archive { folder: folder.to_owned(), _held: Some(held) })
+        Ok(Archive { folder: folder.to_owned(), moved: Arc::default(), _held: Some(held) })
     }
 
     /// Opens a backup to be read.
@@ -187,7 +194,7 @@ impl Archive {
                 "it is a backup of a form that this version does not know; use a newer one",
             ));
         }
-        Ok(Archive { folder: folder.to_owned(), _held: None })
+        Ok(Archive { folder: folder.to_owned(), moved: Arc::default(), _held: None })
     }
 
     /// The generations that stand, oldest first.
@@ -288,8 +295,8 @@ impl Archive {
         let to = self.stored(stored);
         if fs::metadata(&to).is_ok_and(|found| found.len() == length) {
             // Nobody has written down yet what it should be, so it is compared.
-            let crc64 = checksum_of_first(from, length)?;
-            if checksum(&to, length)? == crc64 {
+            let crc64 = checksum_of_first(from, length, &self.moved)?;
+            if checksum_of_first(&to, length, &self.moved)? == crc64 {
                 return Ok((crc64, 0));
             }
         }
@@ -298,7 +305,7 @@ impl Archive {
         }
         // The name comes after the bytes, so whatever has it is whole.
         let scratch = to.with_extension("new");
-        let crc64 = copy(from, length, &scratch)?;
+        let crc64 = copy(from, length, &scratch, &self.moved)?;
         fs::rename(&scratch, &to)?;
         Ok((crc64, length))
     }
@@ -451,8 +458,8 @@ pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Copies the first bytes of a file into a new one, durably but for its name; their CRC-64.
-pub(crate) fn copy(from: &Path, length: u64, to: &Path) -> io::Result<u64> {
+/// Copies the first bytes of a file into a new one, durably but for its name; their CRC-64. `moved` rises meanwhile.
+pub(crate) fn copy(from: &Path, length: u64, to: &Path, moved: &AtomicU64) -> io::Result<u64> {
     let named = |path: &Path, error: io::Error| {
         io::Error::new(error.kind(), format!("{}: {error}", path.display()))
     };
@@ -464,12 +471,20 @@ pub(crate) fn copy(from: &Path, length: u64, to: &Path) -> io::Result<u64> {
         .open(to)
         .map_err(|error| named(to, error))?;
     let (mut sum, mut buffer, mut done) = (Crc64::new(), vec![0; COPY_BYTES], 0);
+    let mut unsynced = 0;
     loop {
         let count = source.read(&mut buffer).map_err(|error| named(from, error))?;
         let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else { break };
         sum.update(bytes);
         target.write_all(bytes).map_err(|error| named(to, error))?;
         done += count as u64;
+        unsynced += count;
+        if unsynced >= SYNC_BYTES {
+            // In parts, so that nothing stands still for as long as gigabytes take.
+            target.sync_data().map_err(|error| named(to, error))?;
+            unsynced = 0;
+        }
+        moved.fetch_add(1, Ordering::Relaxed);
     }
     if done < length {
         return Err(io::Error::other(format!("{} is shorter than it was", from.display())));
@@ -484,11 +499,11 @@ pub(crate) fn checksum(path: &Path, length: u64) -> io::Result<u64> {
     if found != length {
         return Err(io::Error::other(format!("it has {found} bytes, not {length}")));
     }
-    checksum_of_first(path, length)
+    checksum_of_first(path, length, &AtomicU64::new(0))
 }
 
-/// The CRC-64 of so many first bytes of a file.
-fn checksum_of_first(path: &Path, length: u64) -> io::Result<u64> {
+/// The CRC-64 of so many first bytes of a file. `moved` rises meanwhile.
+fn checksum_of_first(path: &Path, length: u64, moved: &AtomicU64) -> io::Result<u64> {
     let mut file = File::open(path)?.take(length);
     let (mut sum, mut buffer, mut done) = (Crc64::new(), vec![0; COPY_BYTES], 0);
     loop {
@@ -496,6 +511,7 @@ fn checksum_of_first(path: &Path, length: u64) -> io::Result<u64> {
         let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else { break };
         sum.update(bytes);
         done += count as u64;
+        moved.fetch_add(1, Ordering::Relaxed);
     }
     if done == length {
         Ok(sum.value())

@@ -19,6 +19,10 @@ use std::{
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -28,6 +32,7 @@ use ossia_objects::CheckOptions;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
     net::unix::{OwnedReadHalf, OwnedWriteHalf},
+    task::JoinHandle,
 };
 
 use crate::{
@@ -37,6 +42,8 @@ use crate::{
 
 /// How long a server's end may take to be heard of.
 const STILL_THERE: Duration = Duration::from_millis(50);
+/// How often a server is told that this goes on; it waits much longer than this.
+const BEAT_EVERY: Duration = Duration::from_secs(5);
 
 /// What `ossia backup` takes.
 #[derive(Debug, Args)]
@@ -132,23 +139,66 @@ enum Keeper {
     /// Nobody has the store open.
     AtRest(#[expect(dead_code, reason = "holding it is all it is for")] AtRest),
     /// The server that has it.
-    Server(Lines<BufReader<OwnedReadHalf>>, OwnedWriteHalf),
+    Server { from: Lines<BufReader<OwnedReadHalf>>, to: Arc<OwnedWriteHalf>, _beats: Beats },
+}
+
+/// Tells the server that this goes on for as long as it does; a server keeps nothing for one that hangs.
+struct Beats(JoinHandle<()>);
+
+impl Beats {
+    fn start(to: Arc<OwnedWriteHalf>, moved: Arc<AtomicU64>) -> Beats {
+        Beats(tokio::spawn(async move {
+            let mut before = 0;
+            loop {
+                tokio::time::sleep(BEAT_EVERY).await;
+                let now = moved.load(Ordering::Relaxed);
+                if now != before && say(&to, "going on\n").await.is_err() {
+                    return;
+                }
+                before = now;
+            }
+        }))
+    }
+}
+
+impl Drop for Beats {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Says a short line.
+async fn say(to: &OwnedWriteHalf, line: &str) -> io::Result<()> {
+    let mut rest = line.as_bytes();
+    while !rest.is_empty() {
+        to.writable().await?;
+        match to.try_write(rest) {
+            Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 impl Keeper {
     async fn segments_copied(&mut self) -> io::Result<()> {
         match self {
             Keeper::AtRest(_) => Ok(()),
-            Keeper::Server(_, to) => to.write_all(b"segments copied\n").await,
+            Keeper::Server { to, .. } => say(to, "segments copied\n").await,
         }
     }
 
     /// That it has kept everything until now: without that the copy is worth nothing.
     async fn still_there(&mut self) -> Result<(), Failed> {
-        let Keeper::Server(from, _) = self else { return Ok(()) };
-        // A server that is gone ends the connection; one that is there has nothing to say.
+        let Keeper::Server { from, .. } = self else { return Ok(()) };
+        // A server that is gone ends the connection; one that is there has nothing to say, unless it gave this up.
         match tokio::time::timeout(STILL_THERE, from.next_line()).await {
             Err(_) => Ok(()),
+            Ok(Ok(Some(line))) => {
+                let why = line.strip_prefix("error ").unwrap_or(&line);
+                Err(failed(format!("the server no longer keeps what was being copied: {why}")))
+            }
             Ok(_) => {
                 Err(failed("the server has ended, and with it what was being copied; try again"))
             }
@@ -156,7 +206,7 @@ impl Keeper {
     }
 }
 
-async fn source(data: &Path) -> Result<Source, Failed> {
+async fn source(data: &Path, moved: &Arc<AtomicU64>) -> Result<Source, Failed> {
     let at_rest = match AtRest::of(data) {
         Ok(mut rest) => {
             let (files, small) = (std::mem::take(&mut rest.files), std::mem::take(&mut rest.small));
@@ -177,7 +227,9 @@ async fn source(data: &Path) -> Result<Source, Failed> {
         let (kind, rest) = line.split_once(' ').unwrap_or((&line, ""));
         match kind {
             "end" => {
-                let keeper = Keeper::Server(from, to);
+                let to = Arc::new(to);
+                let _beats = Beats::start(Arc::clone(&to), Arc::clone(moved));
+                let keeper = Keeper::Server { from, to, _beats };
                 return Ok(Source { segments, files, small, keeper });
             }
             "error" => return Err(failed(format!("the server refuses: {rest}"))),
@@ -225,7 +277,7 @@ async fn backup(arguments: &BackupArgs) -> Result<u8, Failed> {
     // One that is damaged helps nobody: everything is copied then.
     let last_good = last.filter(|&number| archive.verify_manifest(number).is_ok());
     let blobs_before = Spool::of(data, &archive)?;
-    let mut source = source(data).await?;
+    let mut source = source(data, &archive.moved).await?;
     // A folder that was removed while its server runs leaves its inode to another.
     let layout = fs::read(data.join("LAYOUT"))?;
     if !source.small.iter().any(|small| small.path == Path::new("LAYOUT") && small.bytes == layout)
@@ -248,15 +300,26 @@ async fn backup(arguments: &BackupArgs) -> Result<u8, Failed> {
         if source.files.first() == Some(file) {
             source.keeper.segments_copied().await?;
         }
-        let entry = copying.file(file)?;
+        let entry = match copying.file(file) {
+            Ok(entry) => entry,
+            Err(error) => {
+                // A server that has let go explains whatever went wrong.
+                source.keeper.still_there().await?;
+                return Err(error);
+            }
+        };
         entries.insert(entry.stored.clone(), entry);
     }
     source.keeper.segments_copied().await?;
+    source.keeper.still_there().await?;
     let mut manifest = Manifest::begin(&archive, last.map_or(1, |last| last + 1))?;
     manifest.line(&Line::Store(store))?;
     manifest.line(&Line::Format(format))?;
     manifest.line(&Line::Began(began_s))?;
-    copying.blobs(blobs_before, last_good, &mut manifest)?;
+    if let Err(error) = copying.blobs(blobs_before, last_good, &mut manifest) {
+        source.keeper.still_there().await?;
+        return Err(error);
+    }
     for entry in entries.into_values() {
         manifest.line(&Line::File(entry))?;
     }
@@ -404,6 +467,7 @@ impl Copying<'_> {
         known: Option<Entry>,
         adopted: bool,
     ) -> Result<Option<(u64, u64)>, Failed> {
+        self.archive.moved.fetch_add(1, Ordering::Relaxed);
         let (at, staged) =
             (self.data.join("blobs").join(fan).join(name), self.data.join("staging").join(name));
         // It may be adopted while this looks, so the second place is asked twice.
@@ -583,7 +647,7 @@ fn put_back(archive: &Archive, number: u64, data: &Path, way: Way) -> Result<(u6
                 if way == Way::Link && fs::hard_link(&from, &to).is_ok() {
                     continue;
                 }
-                let crc64 = archive::copy(&from, entry.length, &to)?;
+                let crc64 = archive::copy(&from, entry.length, &to, &archive.moved)?;
                 let longer = fs::metadata(&from)?.len() != entry.length;
                 if crc64 != entry.crc64 || longer {
                     return Err(failed(format!(

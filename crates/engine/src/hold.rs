@@ -10,8 +10,8 @@
 //! ```
 //!
 //! The tables stand on a frame before the end, so segments up to the end continue them: a start from the copy finds what it would
-//! find after a crash at that moment, everything that had been acknowledged, in its order, over all shards. Blobs are not this file's:
-//! whoever holds keeps them by keeping the reaper from them.
+//! find after a crash at that moment, everything that had been acknowledged, in its order, over all shards. Blobs are not this
+//! file's: whoever holds keeps them by keeping the reaper from them.
 //!
 //! The note of how far a journal reaches stays behind: it may know of a frame behind the end. A store that nobody has open has its
 //! note copied, so that a loss that a start would see is seen in the copy, too.

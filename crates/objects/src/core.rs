@@ -29,6 +29,8 @@ const CLOSING_PAUSE: Duration = Duration::from_millis(5);
 const CLOSING_PAUSE_MAX: Duration = Duration::from_millis(200);
 /// How many blobs may be on their way to their names at once, each with at most half a MiB that is not written yet.
 pub(crate) const DETACHED_MAX: usize = 1_024;
+/// How long a request waits for room among it before it is told that the store is busy.
+const DETACHED_WAIT: Duration = Duration::from_secs(10);
 
 /// Everything that operations share.
 pub(crate) struct Core {
@@ -226,7 +228,11 @@ impl Core {
         E: OperationError,
     {
         // Or who sends a body and goes, again and again, would leave more and more of them (I7).
-        let room = Arc::clone(&self.detached).acquire_owned().await;
+        let room = Arc::clone(&self.detached).acquire_owned();
+        let Ok(room) = tokio::time::timeout(DETACHED_WAIT, room).await else {
+            // Nothing has been done yet, and a blob that is not finished goes with its writer.
+            return Err(Failure::Busy.into());
+        };
         let work = async move {
             let told = work.await;
             drop(room);

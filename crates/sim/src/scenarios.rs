@@ -23,6 +23,8 @@ use crate::settings::{DEFAULT, RESTLESS, RESTLESS_TWO, Settings};
 const WAIT_MAX: Duration = Duration::from_secs(60);
 const MIB: u64 = 1 << 20;
 const OWNERS: usize = 12;
+/// Puts at once on a slow disk: more than twice as many bytes as have room.
+const BODIES: u64 = 192;
 /// What a disk is filled with.
 static FILLING: [u8; 200 << 10] = [9; 200 << 10];
 /// What a server answers that cannot take a write at the moment.
@@ -460,7 +462,7 @@ fn slow_disk(stage: &mut Stage<'_>) -> Result<(), String> {
     stage.work_well(&played, 50)?;
     let quiet = played.server.resident_bytes().map_err(text)?;
     stage.sim.add_fault(Fault::every(Call::Sync, Effect::Slow(Duration::from_millis(150))));
-    let bodies: Vec<_> = (0..96_u64)
+    let bodies: Vec<_> = (0..BODIES)
         .map(|at| {
             let client = played.client.clone();
             stage.runtime.spawn(async move {
@@ -499,7 +501,7 @@ fn slow_disk(stage: &mut Stage<'_>) -> Result<(), String> {
     stage.work_well(&played, 50)?;
     // What is left of those puts is none of the owners'.
     stage.runtime.block_on(async {
-        for at in 0..96 {
+        for at in 0..BODIES {
             for turn in 0..4 {
                 let key = format!("slow/{at}-{turn}");
                 played.client.delete_object(BUCKET, &key).await.map_err(text)?;

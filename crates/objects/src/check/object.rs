@@ -436,6 +436,7 @@ impl Checker {
                     let bytes = read.into_iter().next().unwrap_or_default();
                     self.payload(piece, &bytes, sums, wrong);
                 }
+                Err(ReadError::Gone) => return Ok(false),
                 Err(error) => {
                     wrong.lost(piece.range(), None, Self::unless_closed(error.into())?);
                 }

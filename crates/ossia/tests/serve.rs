@@ -230,6 +230,21 @@ fn a_server_that_was_killed_starts_again_on_its_folder() {
     assert_eq!(code, Some(0), "{logged}");
 }
 
+/// As after a folder was replaced under an open shell.
+#[test]
+fn a_start_in_a_folder_that_is_gone_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "mkdir gone && cd gone && rmdir ../gone && exec \"$0\" serve --listen 127.0.0.1:0 --data \"$1\""]);
+    shell
+        .arg(env!("CARGO_BIN_EXE_ossia"))
+        .arg(folder.path().join("data"))
+        .current_dir(folder.path());
+    let (code, told) = run(&mut shell);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(!told.contains("panicked") && told.contains("No such file"), "{told}");
+}
+
 #[test]
 fn a_port_that_is_taken_is_told() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

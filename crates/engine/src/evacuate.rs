@@ -46,6 +46,8 @@ const BATCH_RECORDS: usize = 1_024;
 const CHUNK_BYTES: usize = 1 << 20;
 /// Payloads that one transaction moves.
 const MOVES_MAX: usize = 256;
+/// Times a payload is read before it counts as damaged.
+const LOOKS_MAX: usize = 4;
 /// More than are ever taken.
 const PERMITS: usize = 64;
 /// How often a transaction may come back.
@@ -417,34 +419,51 @@ impl Evacuator {
         Ok(())
     }
 
-    /// Adds a payload's bytes as they stand: damaged ones stay damaged, with the checksum that tells.
+    /// Adds a payload's bytes as they stand: damaged ones stay damaged, with the checksum that tells. What was read wrong once may
+    /// only have been read wrong, and this copy will be the only one, so it takes several looks to believe in damage.
     fn read(&mut self, place: Place, into: &mut Vec<u8>) -> Result<(), Stop> {
-        let path = match place.home {
-            Home::Segment => segment::path(&self.yard.folder, place.number),
-            Home::Values => values::path(&self.values_folder(), place.number),
-        };
-        let file = match &self.source {
-            Some((home, number, file)) if (*home, *number) == (place.home, place.number) => {
-                Arc::clone(file)
-            }
-            _ => {
-                let file = self.shared.disk.open(&path, Access::Read).map_err(later)?;
-                self.source = Some((place.home, place.number, Arc::clone(&file)));
-                file
-            }
-        };
         let start = into.len();
         into.resize(start + place.length as usize, 0);
         let target = into.get_mut(start..).unwrap_or_default();
-        let read = file.read_at(target, place.offset).map_err(later)?;
-        let (file, offset) = (path.display(), place.offset);
-        if read < place.length as usize {
-            // Damage that cannot be copied as it stands: zeros under the same checksum tell as much.
-            tracing::error!(%file, offset, "the file ends within a payload");
-        } else if crc32c::crc32c(target) != place.check {
-            tracing::error!(%file, offset, "a payload does not match its checksum");
+        for look in 1..=LOOKS_MAX {
+            let file = self.source_of(place)?;
+            let read = file.read_at(target, place.offset).map_err(later)?;
+            let whole = read == place.length as usize;
+            if whole && crc32c::crc32c(target) == place.check {
+                return Ok(());
+            }
+            // Opened anew for the next look.
+            self.source = None;
+            if look == LOOKS_MAX {
+                let (file, offset) = (self.path_of(place), place.offset);
+                let file = file.display();
+                if whole {
+                    tracing::error!(%file, offset, "a payload does not match its checksum");
+                } else {
+                    // Damage that cannot be copied as it stands: zeros under the same checksum tell as much.
+                    tracing::error!(%file, offset, "the file ends within a payload");
+                }
+            }
         }
         Ok(())
+    }
+
+    fn path_of(&self, place: Place) -> std::path::PathBuf {
+        match place.home {
+            Home::Segment => segment::path(&self.yard.folder, place.number),
+            Home::Values => values::path(&self.values_folder(), place.number),
+        }
+    }
+
+    fn source_of(&mut self, place: Place) -> Result<Arc<dyn DiskFile>, Stop> {
+        if let Some((home, number, file)) = &self.source
+            && (*home, *number) == (place.home, place.number)
+        {
+            return Ok(Arc::clone(file));
+        }
+        let file = self.shared.disk.open(&self.path_of(place), Access::Read).map_err(later)?;
+        self.source = Some((place.home, place.number, Arc::clone(&file)));
+        Ok(file)
     }
 
     fn values_folder(&self) -> std::path::PathBuf {

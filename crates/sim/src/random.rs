@@ -42,4 +42,19 @@ impl Random {
     pub fn percent(&mut self, times: u64) -> bool {
         self.below(100) < times
     }
+
+    /// One of these, by their weights.
+    ///
+    /// # Panics
+    /// When there is none with a weight.
+    pub fn weighted<T: Copy>(&mut self, choices: &[(u64, T)]) -> T {
+        let mut left = self.below(choices.iter().map(|(weight, _)| weight).sum());
+        for (weight, choice) in choices {
+            if left < *weight {
+                return *choice;
+            }
+            left -= weight;
+        }
+        panic!("nothing to choose from")
+    }
 }

@@ -335,6 +335,14 @@ impl From<Refusal> for Errno {
 struct Served(Arc<Shared>);
 
 impl Served {
+    /// Forgets a handle of a file or folder that was closed, and lets the disk drop what nobody can reach any more.
+    fn let_handle_go(&self, handle: FileHandle) {
+        let mut state = self.0.lock();
+        if let Some((inode, _)) = state.handles.remove(&handle.0) {
+            state.disk.released(inode);
+        }
+    }
+
     /// Does a call under the lock, unless the power is gone or a fault is due, and answers it.
     fn serve<R: Answer, T>(
         &self,
@@ -634,11 +642,7 @@ impl Filesystem for Served {
         reply: ReplyEmpty,
     ) {
         // At any time: it is the kernel that lets go, maybe for a process that is gone.
-        let mut state = self.0.lock();
-        if let Some((inode, _)) = state.handles.remove(&handle.0) {
-            state.disk.released(inode);
-        }
-        drop(state);
+        self.let_handle_go(handle);
         reply.ok();
     }
 
@@ -687,11 +691,7 @@ impl Filesystem for Served {
         _: OpenFlags,
         reply: ReplyEmpty,
     ) {
-        let mut state = self.0.lock();
-        if let Some((inode, _)) = state.handles.remove(&handle.0) {
-            state.disk.released(inode);
-        }
-        drop(state);
+        self.let_handle_go(handle);
         reply.ok();
     }
 

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 
 use super::body::stamped;
 use super::event::{Batch, Event, Outcome, Why};
-use super::random::Random;
 use super::{Checker, Figures, Tolerance, Violation};
+use crate::random::Random;
 
 fn judge(batch: &Batch) -> Result<Figures, Violation> {
     Checker::new(7, Tolerance::default()).absorb(batch)
@@ -424,7 +424,7 @@ impl Register {
         let (store, hand) = (Store::default(), Hand::default());
         let mut register = Self { random: Random::new(seed), store, hand, clients };
         for _ in 0..steps {
-            if register.random.chance(1) {
+            if register.random.percent(1) {
                 register.cut();
             } else {
                 register.turn();
@@ -461,7 +461,7 @@ impl Register {
             Some(UnderWay { operation, begun, answer, .. }) => {
                 let ended = self.tick();
                 let outcome = match answer {
-                    Some(answer) if !self.random.chance(5) => Outcome::Answered(answer),
+                    Some(answer) if !self.random.percent(5) => Outcome::Answered(answer),
                     _ => Outcome::Unknown(Why { status: None, text: "lost".to_owned() }),
                 };
                 self.hand.add(operation, begun, ended, outcome);
@@ -495,7 +495,7 @@ impl Register {
     fn cut(&mut self) {
         for at in 0..self.clients.len() {
             let Some(mut under_way) = self.clients[at].take() else { continue };
-            if under_way.answer.is_none() && self.random.chance(50) {
+            if under_way.answer.is_none() && self.random.percent(50) {
                 self.happen(&mut under_way);
             }
             let ended = self.hand.moment + 1 + self.random.below(3);
@@ -511,10 +511,10 @@ impl Register {
         let mut key = || KEYS[random.below(KEYS.len() as u64) as usize];
         let (key, other) = (key(), key());
         let length = self.store.object(key).content().map_or(0, Content::length);
-        let position = if self.random.chance(80) { length } else { self.random.below(200) };
+        let position = if self.random.percent(80) { length } else { self.random.below(200) };
         let number = self.hand.moment as u32;
         let body = Body::new(stamped(2, number, 16 + self.random.below(40) as usize));
-        let forbid_overwrite = self.random.chance(20);
+        let forbid_overwrite = self.random.percent(20);
         match self.random.below(20) {
             0..8 => on(key, Step::Append { position, body }),
             8..10 => on(key, Step::Put { content: Content::of(&body), forbid_overwrite }),

@@ -16,8 +16,8 @@ use tokio::task::JoinSet;
 
 use super::body::stamped;
 use super::event::{History, Outcome};
-use super::random::Random;
 use super::send::Target;
+use crate::random::Random;
 
 /// How long a client waits that was told that the server cannot at the moment.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -172,7 +172,7 @@ impl Client {
                 on(Step::Append { position, body })
             }
             Verb::Put => {
-                let forbid_overwrite = self.random.chance(15);
+                let forbid_overwrite = self.random.percent(15);
                 on(Step::Put { content: Content::of(&self.body()), forbid_overwrite })
             }
             Verb::Copy => {
@@ -181,7 +181,7 @@ impl Client {
                 if source == key {
                     return on(Step::Head);
                 }
-                let forbid_overwrite = self.random.chance(15);
+                let forbid_overwrite = self.random.percent(15);
                 Operation::Copy { source, key, forbid_overwrite }
             }
             Verb::Seal => {
@@ -197,7 +197,7 @@ impl Client {
             }
             Verb::Head => on(Step::Head),
             Verb::List => {
-                let prefix = if self.random.chance(50) { String::new() } else { key };
+                let prefix = if self.random.percent(50) { String::new() } else { key };
                 Operation::List { prefix }
             }
         }
@@ -258,7 +258,7 @@ impl Client {
         match (operation, answer) {
             (Operation::On { key, step }, Answer::One(reply)) => {
                 if let Some(view) = view(step, reply, self.known.of(key)) {
-                    if self.random.chance(50) {
+                    if self.random.percent(50) {
                         self.stale.insert(key.clone(), view.length);
                     }
                     self.known.learn(key, view);

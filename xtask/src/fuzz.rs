@@ -57,7 +57,7 @@ impl Choice {
         }
     }
 
-    /// Reads `[TARGET...] [--seconds N] [--jobs N] [--log]`.
+    /// Reads `[TARGET...] [--seconds N] [--jobs N] [--seed N] [--log]`.
     pub(crate) fn parse(arguments: &[String]) -> Outcome<Choice> {
         let mut choice = Choice { targets: Vec::new(), seed: None, ..Choice::all() };
         let mut arguments = arguments.iter();
@@ -69,6 +69,9 @@ impl Choice {
             };
             match argument.as_str() {
                 "--seconds" => choice.seconds = number()?,
+                "--seed" => {
+                    choice.seed = Some(number()?.try_into().map_err(|_| "--seed is too large")?);
+                }
                 "--jobs" => choice.jobs = usize::try_from(number()?).unwrap_or(JOBS),
                 "--log" => choice.log = true,
                 name => match TARGETS.into_iter().find(|target| *target == name) {
@@ -259,9 +262,14 @@ mod tests {
     #[test]
     fn targets_and_times_are_read_and_others_are_refused() {
         assert_eq!(parse(""), Ok(Choice { seed: None, ..Choice::all() }));
-        let choice = parse("journal --seconds 5 --jobs 1 --log xml").unwrap();
-        let wanted =
-            Choice { targets: vec!["journal", "xml"], seconds: 5, jobs: 1, log: true, seed: None };
+        let choice = parse("journal --seconds 5 --jobs 1 --seed 7 --log xml").unwrap();
+        let wanted = Choice {
+            targets: vec!["journal", "xml"],
+            seconds: 5,
+            jobs: 1,
+            log: true,
+            seed: Some(7),
+        };
         assert_eq!(choice, wanted);
         for wrong in ["xmls", "--seconds", "--seconds 0", "--jobs many"] {
             assert!(parse(wrong).is_err(), "{wrong}");

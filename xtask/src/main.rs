@@ -32,7 +32,7 @@ const USAGE: &str = "usage: cargo xtask <verb>
   run [ARGUMENTS]       a release build of `ossia serve` with these arguments
   bench NAME [OPTIONS]  append, read, list, soak or overload, beside its floors;
                         --short only shows that the harness works
-  fuzz [TARGET...] [--seconds N] [--jobs N] [--log]
+  fuzz [TARGET...] [--seconds N] [--jobs N] [--seed N] [--log]
                         every target of `fuzz/`, or some, a minute each, two at a time;
                         --log adds to docs/durability/fuzz.md
   sim [OPTIONS]         power cuts and failing disks under a release build: --cuts N, --seed S, --log FILE,

@@ -198,6 +198,13 @@ fn public_place(host: &str) -> Option<Place<'_>> {
     }
 }
 
+/// `cb-` and what a label of a host may have; anything else, a slash above all, would be more than one part of a V4 scope.
+fn is_cloudbox(label: &str) -> bool {
+    label.strip_prefix("cb-").is_some_and(|id| {
+        !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    })
+}
+
 /// `{cb-…}.{region}.oss-cloudbox[-control].aliyuncs.com`, with or without a bucket in front.
 fn cloudbox_place(host: &str) -> Option<Place<'_>> {
     let front = host
@@ -205,7 +212,7 @@ fn cloudbox_place(host: &str) -> Option<Place<'_>> {
         .or_else(|| host.strip_suffix(".oss-cloudbox-control.aliyuncs.com"))?;
     let mut labels = front.rsplitn(3, '.');
     let _region = labels.next()?;
-    let cloudbox = labels.next().filter(|label| label.starts_with("cb-"))?;
+    let cloudbox = labels.next().filter(|label| is_cloudbox(label))?;
     match labels.next() {
         None => Some(Place::Service { cloudbox: Some(cloudbox) }),
         Some(label) => {
@@ -370,6 +377,9 @@ mod tests {
                 "/k",
                 "Virtual b k cb-1 known",
             ),
+            // What is no label of a host names no cloud box.
+            ("cb-a/b.cn-hangzhou.oss-cloudbox.aliyuncs.com", "/b/k", "Path b k - unknown"),
+            ("cb-.cn-hangzhou.oss-cloudbox.aliyuncs.com", "/b/k", "Path b k - unknown"),
             // Everything else is path-style.
             ("ossia:9000", "/b/k", "Path b k - unknown"),
             ("a.b.localhost", "/b/k", "Path b k - unknown"),

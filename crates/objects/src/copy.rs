@@ -263,9 +263,9 @@ fn of_source(error: ReadObjectError) -> CopyError {
 }
 
 /// A download as an upload; keeps the download's error for the answer.
-struct Reread {
-    download: Download,
-    failed: Arc<Mutex<Option<ReadObjectError>>>,
+pub(crate) struct Reread {
+    pub(crate) download: Download,
+    pub(crate) failed: Arc<Mutex<Option<ReadObjectError>>>,
 }
 
 impl Stream for Reread {

@@ -9,10 +9,12 @@ use ossia_store::{
 use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
-    AppendError, BucketError, Clock, CopyError, DeleteError, Failure, ListError, PutError,
-    ReadObjectError, SealError, Settings,
+    AppendError, BucketError, Clock, CompleteUploadError, CopyError, DeleteError, Failure,
+    InitiateUploadError, ListError, PutError, ReadObjectError, SealError, Settings, UploadError,
+    UploadPartCopyError, UploadPartError,
     keys::{self, SYSTEM},
     known::{KnownBuckets, Seen},
+    multipart::Completions,
     packer::Packer,
     readers::Readers,
     reaper::Signals,
@@ -45,6 +47,7 @@ pub(crate) struct Core {
     pub(crate) known: KnownBuckets,
     /// Room for work that outlives its request.
     pub(crate) detached: Arc<Semaphore>,
+    pub(crate) completions: Completions,
 }
 
 /// A bucket that was found, and where it lies.
@@ -128,12 +131,17 @@ macro_rules! operation_errors {
 operation_errors!(
     AppendError,
     BucketError,
+    CompleteUploadError,
     CopyError,
     DeleteError,
+    InitiateUploadError,
     ListError,
     PutError,
     ReadObjectError,
-    SealError
+    SealError,
+    UploadError,
+    UploadPartCopyError,
+    UploadPartError
 );
 
 impl Core {

@@ -14,7 +14,11 @@
 //!   p content id (16) end (8)      packed extent: the same, in the place of many small ones
 //!   s blob id (16)                 which content names this blob
 //!   t content id (16)              tombstone: content that was let go
-//!   v key ..., n key, m ...        reserved: older versions, newest-is-a-delete-marker, multipart uploads
+//!   m key' upload id (16)          an upload under way; key' is the key in the form of `multipart::names`
+//!   u upload id (16) number (2)    a part of an upload
+//!   x upload id (16)               an upload that is over, but for its parts
+//!   y content id (16)              content that is being made of parts
+//!   v key ..., n key               reserved: older versions, newest-is-a-delete-marker
 //! ```
 //!
 //! Extents are keyed by their *end*, big-endian: the one that holds position `p` is the first key above `p`, one seek away. Why
@@ -50,7 +54,14 @@ pub(crate) const HEAD: u8 = b'h';
 /// First byte of a tombstone's key.
 pub(crate) const TOMBSTONE: u8 = b't';
 /// First bytes of keys that keep a bucket from being deleted: heads, older versions, delete markers, uploads.
-pub(crate) const HOLDING: [u8; 4] = [HEAD, b'v', b'n', b'm'];
+pub(crate) const HOLDING: [u8; 4] = [HEAD, b'v', b'n', UPLOAD];
+/// First byte of an upload's key.
+pub(crate) const UPLOAD: u8 = b'm';
+/// First byte of a part's key.
+pub(crate) const PART: u8 = b'u';
+/// First byte of the key of an upload that is over.
+pub(crate) const LEFTOVER: u8 = b'x';
+const MAKING: u8 = b'y';
 
 /// First byte of an extent's key.
 pub(crate) const EXTENT: u8 = b'c';
@@ -164,6 +175,11 @@ pub(crate) fn reference(blob: BlobId) -> Bytes {
 /// A tombstone's key.
 pub(crate) fn tombstone(content: ContentId) -> Bytes {
     tagged(TOMBSTONE, &content.0)
+}
+
+/// The key that stands while content is being made of parts.
+pub(crate) fn making(content: ContentId) -> Bytes {
+    tagged(MAKING, &content.0)
 }
 
 /// The content that a tombstone's key names.

@@ -34,6 +34,7 @@ mod intake;
 mod keys;
 mod known;
 mod list;
+mod multipart;
 mod object;
 mod objects;
 mod pack;
@@ -60,6 +61,13 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{
     AppendError, BucketError, BucketSetting, CopyError, CreateBucketError, DeleteBucketError,
     DeleteError, Failure, ListError, OpenError, PutError, ReadObjectError, SealError,
+};
+pub use multipart::{
+    AbortUploadInput, ChosenParts, CompleteUploadError, CompleteUploadInput, CompleteUploadOutput,
+    CopyRange, InitiateUploadError, InitiateUploadInput, ListPartsInput, ListPartsOutput,
+    ListUploadsInput, ListUploadsOutput, PART_NUMBER_MAX, PartInfo, PartOutput, UploadError,
+    UploadId, UploadInfo, UploadPartCopyError, UploadPartCopyInput, UploadPartCopyOutput,
+    UploadPartError, UploadPartInput,
 };
 pub use object::{
     AppendInput, AppendOutput, CopyInput, CopyOutput, Creation, DeleteOutput, ListInput,

@@ -13,6 +13,7 @@ use crate::{
     ScrubFigures, SealError, SealInput, SealOutput, Settings,
     core::{Core, DETACHED_MAX},
     known::KnownBuckets,
+    multipart::Completions,
     packer::{Packer, PackerTask},
     reaper::ReaperTask,
     scrub::{self, ScrubTask},
@@ -66,6 +67,7 @@ impl Objects {
             packer,
             scrub: scrub::Told::default(),
             stats: StatCache::default(),
+            completions: Completions::default(),
         };
         let core = Arc::new(core);
         core.sweep().await?;

@@ -112,6 +112,11 @@ impl Core {
         if self.store.get(partition, keys::tombstone(content)).await?.is_some() {
             return Ok(Left { gone: true, ..left });
         }
+        // Its extents may yet be taken back, and what they name belongs to the parts. Whoever has seen them looks here later, so
+        // that none of these is packed.
+        if self.store.get(partition, keys::making(content)).await?.is_some() {
+            return Ok(Left { gone: true, ..left });
+        }
         let mut pace = Pace::new(&self.packer);
         let mut run: Vec<Piece> = Vec::new();
         let mut run_bytes = 0;

@@ -210,6 +210,7 @@ impl Core {
                 for partition in keys::partitions(id, dropped.partitions) {
                     held |= self.reap_partition(partition).await?;
                     held |= self.has_any(partition, keys::TOMBSTONE).await?;
+                    held |= self.has_any(partition, keys::LEFTOVER).await?;
                 }
                 if !held {
                     self.forget_dropped(id, dropped.partitions).await?;
@@ -223,6 +224,7 @@ impl Core {
 
     /// Reclaims what nobody reads any more in a partition. Whether somebody reads the rest.
     pub(crate) async fn reap_partition(&self, partition: Partition) -> Result<bool, Failure> {
+        self.clear_uploads(partition).await?;
         let mut held = false;
         let mut failed = None;
         let mut next = Some(keys::tagged(keys::TOMBSTONE, &[]));
@@ -232,6 +234,8 @@ impl Core {
             if page.is_empty() {
                 continue;
             }
+            // Blobs of what was completed and then let go are still named by its parts as long as these stand.
+            self.clear_uploads(partition).await?;
             // Everyone who comes from here on finds heads that name none of these.
             let horizon = self.readers.horizon();
             let passed = self.readers.passed(horizon);

@@ -6,6 +6,7 @@
 mod bucket;
 mod content;
 mod head;
+mod upload;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use ossia_store::Record;
@@ -17,6 +18,7 @@ use crate::Failure;
 pub(crate) use bucket::{BucketRecord, BucketState, Catalogue, Counters, Dropped};
 pub(crate) use content::{Extent, Reference, Source, Tombstone};
 pub(crate) use head::{Content, Head, Kind};
+pub(crate) use upload::{Leftover, Making, Part, Upload};
 
 /// The format of every record so far.
 const FORMAT: u8 = 1;

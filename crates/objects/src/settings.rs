@@ -19,8 +19,10 @@ pub struct Settings {
     pub inline_bytes_max: usize,
     /// The longest appendable object, in bytes. Default 5 GiB as OSS; at most 48.8 TiB.
     pub append_max_bytes: u64,
-    /// The longest body of one put, in bytes. Default 5 GiB as OSS.
+    /// The longest body of one put or of one part of an upload, in bytes. Default 5 GiB as OSS.
     pub put_max_bytes: u64,
+    /// The shortest part of an upload but for its last, in bytes; looked at when it is completed. Default 100 KiB as OSS.
+    pub part_min_bytes: u64,
     /// Whether an appendable object may be the source of a copy. Default `false`: refused.
     pub copy_appendable: bool,
     /// The longest source of a copy between buckets, in bytes. Default 5 GiB as OSS.
@@ -132,6 +134,7 @@ impl Default for Settings {
             inline_bytes_max: 128 << 10,
             append_max_bytes: FIVE_GIB,
             put_max_bytes: FIVE_GIB,
+            part_min_bytes: 100 << 10,
             copy_appendable: false,
             copy_max_bytes: FIVE_GIB,
             copy_class_change_max_bytes: 1 << 30,

@@ -76,6 +76,7 @@ impl Core {
 
     async fn count(&self, place: &Place) -> Result<BucketStat, Failure> {
         let mut stat = BucketStat { gathered: self.now_ms() / 1_000, ..BucketStat::default() };
+        let mut part_bytes = 0_u64;
         let first = keys::tagged(keys::HEAD, &[]);
         for partition in place.partitions() {
             let mut next = Some(first.clone());
@@ -94,10 +95,14 @@ impl Core {
                 next = page.resume;
                 tokio::task::yield_now().await;
             }
+            let (uploads, parts, bytes) = self.count_uploads(partition).await?;
+            stat.multipart_upload_count += uploads;
+            stat.multipart_part_count += parts;
+            part_bytes = bytes.saturating_add(part_bytes);
         }
         stat.object_count = stat.classes.values().map(|class| class.object_count).sum();
         stat.storage =
-            stat.classes.values().fold(0, |sum, class| class.storage.saturating_add(sum));
+            stat.classes.values().fold(part_bytes, |sum, class| class.storage.saturating_add(sum));
         Ok(stat)
     }
 }

@@ -63,6 +63,18 @@ impl OverwriteError for crate::PutError {
     }
 }
 
+impl OverwriteError for crate::InitiateUploadError {
+    fn already_exists() -> Self {
+        Self::AlreadyExists
+    }
+}
+
+impl OverwriteError for crate::CompleteUploadError {
+    fn already_exists() -> Self {
+        Self::AlreadyExists
+    }
+}
+
 impl OverwriteError for crate::CopyError {
     fn already_exists() -> Self {
         Self::AlreadyExists
@@ -128,7 +140,11 @@ impl Core {
                 if forbid_overwrite && old.is_some() {
                     return refuse(E::already_exists());
                 }
-                let head = new_head(&version, &named, old.as_ref(), now_ms);
+                let content = match named {
+                    Named::Inline(_) => Content::Inline,
+                    Named::Blob(content, _) => Content::Extents(content),
+                };
+                let head = new_head(&version, content, old.as_ref(), now_ms);
                 let mut writes = Writes::none();
                 let mut payload = Payload::None;
                 match &named {
@@ -173,15 +189,18 @@ impl Core {
     }
 }
 
-fn new_head(version: &NewVersion, named: &Named, old: Option<&Head>, now_ms: u64) -> Head {
+/// The head of a new version over an old one.
+pub(crate) fn new_head(
+    version: &NewVersion,
+    content: Content,
+    old: Option<&Head>,
+    now_ms: u64,
+) -> Head {
     Head {
         kind: version.kind.clone(),
         length: version.length,
         crc64: version.crc64,
-        content: match named {
-            Named::Inline(_) => Content::Inline,
-            Named::Blob(content, _) => Content::Extents(*content),
-        },
+        content,
         modified_s: not_before(old, now_ms),
         attributes: version.attributes.clone(),
         acl: version.acl,

@@ -73,6 +73,24 @@ pub fn decide(header: Option<&[u8]>, behavior: RangeBehavior, length: u64) -> Ra
     }
 }
 
+/// The first and the last byte, included, that `x-oss-copy-source-range` asks for; to the end without a last one. `None` for a
+/// header that is no range of this form, which counts as none at all.
+///
+/// ```
+/// use ossia_protocol::range::copy_range;
+///
+/// assert_eq!(copy_range(b"bytes=0-9"), Some((0, Some(9))));
+/// assert_eq!(copy_range(b"bytes=5-"), Some((5, None)));
+/// assert_eq!(copy_range(b"bytes=-5"), None);
+/// ```
+pub fn copy_range(header: &[u8]) -> Option<(u64, Option<u64>)> {
+    match parse(header)? {
+        Requested::Between(first, last) => Some((first, Some(last))),
+        Requested::From(first) => Some((first, None)),
+        Requested::Last(_) => None,
+    }
+}
+
 /// The range where the object contains all of it.
 fn contained(requested: Requested, length: u64) -> Option<(u64, u64)> {
     let end = length.checked_sub(1)?;

@@ -18,7 +18,7 @@ pub(crate) enum Kind {
     Normal {
         md5: [u8; 16],
     },
-    /// Reserved for completed uploads.
+    /// Made of the parts of an upload.
     Multipart {
         etag: String,
     },
@@ -215,11 +215,7 @@ impl Stored for Head {
             },
             acl: acl_to_wire(self.acl),
             storage_class: class_to_wire(self.storage_class),
-            tags: self
-                .tags
-                .iter()
-                .map(|(key, value)| PairWire { key: key.clone(), value: value.clone() })
-                .collect(),
+            tags: tags_to_wire(&self.tags),
             attributes: attributes_to_wire(&self.attributes),
             ..HeadWire::default()
         };
@@ -269,7 +265,7 @@ impl Stored for Head {
             modified_s: wire.modified_s,
             attributes: wire.attributes.map(attributes_from_wire).unwrap_or_default(),
             acl: acl_from_wire(wire.acl)?,
-            tags: wire.tags.into_iter().map(|tag| (tag.key, tag.value)).collect(),
+            tags: tags_from_wire(wire.tags),
             storage_class: class_from_wire(wire.storage_class)?,
             order: wire.order,
             version_id: wire.version_id,
@@ -277,8 +273,16 @@ impl Stored for Head {
     }
 }
 
+pub(super) fn tags_to_wire(tags: &[(String, String)]) -> Vec<PairWire> {
+    tags.iter().map(|(key, value)| PairWire { key: key.clone(), value: value.clone() }).collect()
+}
+
+pub(super) fn tags_from_wire(wire: Vec<PairWire>) -> Vec<(String, String)> {
+    wire.into_iter().map(|tag| (tag.key, tag.value)).collect()
+}
+
 /// `None` for the defaults, which most logs have: a head is rewritten by every append.
-fn attributes_to_wire(attributes: &Attributes) -> Option<AttributesWire> {
+pub(super) fn attributes_to_wire(attributes: &Attributes) -> Option<AttributesWire> {
     let defaults = Attributes::default();
     if *attributes == defaults {
         return None;
@@ -303,7 +307,7 @@ fn attributes_to_wire(attributes: &Attributes) -> Option<AttributesWire> {
     })
 }
 
-fn attributes_from_wire(wire: AttributesWire) -> Attributes {
+pub(super) fn attributes_from_wire(wire: AttributesWire) -> Attributes {
     let fields = |list: Vec<FieldWire>| {
         list.into_iter().map(|field| (field.name, field.value)).collect::<Vec<_>>()
     };
@@ -319,7 +323,7 @@ fn attributes_from_wire(wire: AttributesWire) -> Attributes {
     }
 }
 
-fn acl_to_wire(acl: ObjectAcl) -> u32 {
+pub(super) fn acl_to_wire(acl: ObjectAcl) -> u32 {
     match acl {
         ObjectAcl::Default => 0,
         ObjectAcl::Private => 1,
@@ -328,7 +332,7 @@ fn acl_to_wire(acl: ObjectAcl) -> u32 {
     }
 }
 
-fn acl_from_wire(wire: u32) -> Result<ObjectAcl, &'static str> {
+pub(super) fn acl_from_wire(wire: u32) -> Result<ObjectAcl, &'static str> {
     Ok(match wire {
         0 => ObjectAcl::Default,
         1 => ObjectAcl::Private,

@@ -9,6 +9,7 @@
 
 mod bucket;
 mod list;
+mod multipart;
 mod object;
 mod reader;
 mod writer;
@@ -19,6 +20,11 @@ pub use self::bucket::{
     ListLiveChannelOutput, LocationConstraint, Owner, VersioningConfiguration, VersioningStatus,
 };
 pub use self::list::{ListObjectsOutput, ListObjectsV2Output, ObjectSummary};
+pub use self::multipart::{
+    COMPLETE_BYTES_MAX, COMPLETE_PARTS_MAX, ClientEncryption, CompleteMultipartUploadInput,
+    CompleteMultipartUploadOutput, CopyPartOutput, InitiateMultipartUploadOutput,
+    ListMultipartUploadsOutput, ListPartsOutput, PartSummary, UploadSummary,
+};
 pub use self::object::{
     CopyObjectOutput, DELETE_BYTES_MAX, DELETE_OBJECTS_MAX, DeleteObjectsInput,
     DeleteObjectsOutput, DeletedObject, ObjectIdentifier,

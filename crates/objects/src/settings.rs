@@ -23,6 +23,8 @@ pub struct Settings {
     pub put_max_bytes: u64,
     /// The shortest part of an upload but for its last, in bytes; looked at when it is completed. Default 100 KiB as OSS.
     pub part_min_bytes: u64,
+    /// How many parts one transaction of a completion deals with, 1 to 224: each takes four keys. Default 224.
+    pub part_batch: usize,
     /// Whether an appendable object may be the source of a copy. Default `false`: refused.
     pub copy_appendable: bool,
     /// The longest source of a copy between buckets, in bytes. Default 5 GiB as OSS.
@@ -135,6 +137,7 @@ impl Default for Settings {
             append_max_bytes: FIVE_GIB,
             put_max_bytes: FIVE_GIB,
             part_min_bytes: 100 << 10,
+            part_batch: 224,
             copy_appendable: false,
             copy_max_bytes: FIVE_GIB,
             copy_class_change_max_bytes: 1 << 30,
@@ -156,6 +159,7 @@ impl Settings {
         self.inline_bytes_max = self.inline_bytes_max.min(1 << 20);
         self.append_max_bytes = self.append_max_bytes.min(50_000 << 30);
         self.reap_batch = self.reap_batch.clamp(1, 256);
+        self.part_batch = self.part_batch.clamp(1, 224);
         self.read_piece_bytes = self.read_piece_bytes.clamp(1 << 10, 4 << 20);
         self.packing = self.packing.clamped();
         self.reap_interval = self.reap_interval.max(Duration::from_millis(10));

@@ -7,6 +7,8 @@ mod copy;
 mod crash;
 mod list;
 mod model;
+mod multipart;
+mod multipart_model;
 mod pack;
 mod put;
 mod reaper;

@@ -22,8 +22,6 @@ use crate::{
     words::{ObjectAcl, ObjectKey, crc64, etag},
 };
 
-/// Parts staged, or taken back, in one transaction: each takes four keys.
-const BATCH: usize = 224;
 /// How often a completion starts over because parts came in meanwhile.
 const TRIES: usize = 16;
 
@@ -163,7 +161,7 @@ impl Core {
         content: ContentId,
         plan: &Plan,
     ) -> Result<Told<()>, CompleteUploadError> {
-        let mut batches: Vec<&[Placed]> = plan.parts.chunks(BATCH).collect();
+        let mut batches: Vec<&[Placed]> = plan.parts.chunks(self.settings.part_batch).collect();
         if batches.is_empty() {
             batches.push(&[]);
         }
@@ -253,7 +251,7 @@ impl Core {
         parts: &[(u16, Part)],
     ) -> Result<(), CompleteUploadError> {
         let staged: Vec<_> = parts.iter().filter(|(_, part)| part.staged_end.is_some()).collect();
-        let mut batches: Vec<_> = staged.chunks(BATCH).collect();
+        let mut batches: Vec<_> = staged.chunks(self.settings.part_batch).collect();
         // The last one, which may be empty, ends it.
         batches.push(&[]);
         let last = batches.len() - 1;

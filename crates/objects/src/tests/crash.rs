@@ -12,8 +12,12 @@ use crate::{
 const STEPS_MAX: u64 = 200;
 
 /// Runs `act` with a death at every step that it takes, then restarts and asks `check`; `acknowledged` is what `act` told.
-async fn die_everywhere<A, C>(partitions: u16, prepare: impl AsyncFn(&World), act: A, check: C)
-where
+pub(super) async fn die_everywhere<A, C>(
+    partitions: u16,
+    prepare: impl AsyncFn(&World),
+    act: A,
+    check: C,
+) where
     A: AsyncFn(&World) -> bool,
     C: AsyncFn(&World, bool),
 {

@@ -45,8 +45,7 @@ impl InitiateMultipartUploadOutput {
     /// # Errors
     /// [`XmlError`] for any other document.
     pub fn parse(document: &[u8]) -> Result<Self, XmlError> {
-        let root =
-            Element::parse_root(document, "InitiateMultipartUploadResult", super::SMALL)?;
+        let root = Element::parse_root(document, "InitiateMultipartUploadResult", super::SMALL)?;
         let url_encoded = is_url(&root);
         Ok(Self {
             bucket: root.child_text("Bucket").unwrap_or_default().to_owned(),
@@ -135,8 +134,7 @@ impl CompleteMultipartUploadOutput {
     /// # Errors
     /// [`XmlError`] for any other document.
     pub fn parse(document: &[u8]) -> Result<Self, XmlError> {
-        let root =
-            Element::parse_root(document, "CompleteMultipartUploadResult", super::SMALL)?;
+        let root = Element::parse_root(document, "CompleteMultipartUploadResult", super::SMALL)?;
         let url_encoded = is_url(&root);
         Ok(Self {
             location: root.child_text("Location").unwrap_or_default().to_owned(),
@@ -501,7 +499,9 @@ mod tests {
         assert_eq!(parse(&fat), Err(XmlError::TooLong { limit: COMPLETE_BYTES_MAX }));
         // What is in range of a number but of no part is for the server to say.
         assert_eq!(parse(&part(&u64::MAX.to_string())), Ok(vec![(u64::MAX, String::new())]));
-        let most = one(&"<Part><ETag>&quot;A&quot;</ETag><PartNumber>1</PartNumber></Part>".repeat(10_000));
+        let most = one(
+            &"<Part><ETag>&quot;A&quot;</ETag><PartNumber>1</PartNumber></Part>".repeat(10_000)
+        );
         assert_eq!(parse(&most).unwrap().len(), 10_000);
     }
 

@@ -22,7 +22,8 @@ use crate::{
     service::Call,
 };
 
-const SOURCE_VERSION_ID: HeaderName = HeaderName::from_static("x-oss-copy-source-version-id");
+pub(super) const SOURCE_VERSION_ID: HeaderName =
+    HeaderName::from_static("x-oss-copy-source-version-id");
 
 pub(super) async fn copy_object(call: &Call<'_>) -> Result<Reply, OssError> {
     let (bucket, key) = (call.bucket_name()?, call.key()?);
@@ -72,7 +73,10 @@ pub(super) async fn copy_object(call: &Call<'_>) -> Result<Reply, OssError> {
 }
 
 /// Copying reads the source: who may not read it may not copy it. Its absence is told by the copy itself.
-async fn check_source_access(call: &Call<'_>, source: &CopySource) -> Result<(), OssError> {
+pub(super) async fn check_source_access(
+    call: &Call<'_>,
+    source: &CopySource,
+) -> Result<(), OssError> {
     if call.caller == Caller::Root {
         return Ok(());
     }

@@ -2,8 +2,9 @@
 
 use http::{HeaderName, HeaderValue, StatusCode};
 use ossia_objects::{
-    AppendError, BodyError, BucketError, BucketSetting, CopyError, CreateBucketError,
-    DeleteBucketError, DeleteError, Failure, ListError, PutError, ReadObjectError, SealError,
+    AppendError, BodyError, BucketError, BucketSetting, CompleteUploadError, CopyError,
+    CreateBucketError, DeleteBucketError, DeleteError, Failure, InitiateUploadError, ListError,
+    PutError, ReadObjectError, SealError, UploadError, UploadPartCopyError, UploadPartError,
 };
 use ossia_protocol::{
     error::{ErrorCode, OssError},
@@ -224,6 +225,102 @@ pub(crate) fn copy(
         CopyError::AlreadyExists => OssError::file_already_exists(destination.1.as_str()),
         CopyError::Immutable => OssError::new(ErrorCode::FileImmutable),
         CopyError::Store(store) => failure(&store),
+    }
+}
+
+pub(crate) fn initiate_upload(
+    error: InitiateUploadError,
+    bucket: &BucketName,
+    key: &ObjectKey,
+) -> OssError {
+    match error {
+        InitiateUploadError::NoSuchBucket => OssError::no_such_bucket(bucket.as_str()),
+        InitiateUploadError::AlreadyExists => OssError::file_already_exists(key.as_str()),
+        InitiateUploadError::Store(store) => failure(&store),
+    }
+}
+
+pub(crate) fn upload_part(
+    error: UploadPartError,
+    bucket: &BucketName,
+    upload: &str,
+    part_bytes_max: u64,
+    announced: Option<u64>,
+) -> OssError {
+    match error {
+        UploadPartError::NoSuchBucket => OssError::no_such_bucket(bucket.as_str()),
+        UploadPartError::NoSuchUpload => OssError::no_such_upload(upload).with_ec("0042-00000104"),
+        UploadPartError::NotSequential => OssError::new(ErrorCode::PartNotSequential),
+        UploadPartError::TooLarge { max } => OssError::entity_too_large(max, announced),
+        UploadPartError::Body(error) => {
+            body(&error, || OssError::entity_too_large(part_bytes_max, announced))
+        }
+        UploadPartError::DigestMismatch => OssError::content_md5_mismatch(),
+        UploadPartError::CrcMismatch => OssError::crc64_mismatch(),
+        UploadPartError::Store(store) => failure(&store),
+    }
+}
+
+pub(crate) fn upload_part_copy(
+    error: UploadPartCopyError,
+    source: (&BucketName, &ObjectKey),
+    bucket: &BucketName,
+    upload: &str,
+    range: &str,
+) -> OssError {
+    match error {
+        UploadPartCopyError::NoSuchBucket => OssError::no_such_bucket(bucket.as_str()),
+        UploadPartCopyError::NoSuchUpload => {
+            OssError::no_such_upload(upload).with_ec("0042-00000311")
+        }
+        UploadPartCopyError::NotSequential => OssError::new(ErrorCode::PartNotSequential),
+        UploadPartCopyError::NoSuchSourceBucket => OssError::no_such_bucket(source.0.as_str()),
+        UploadPartCopyError::NoSuchSourceKey => OssError::no_such_key(source.1.as_str()),
+        UploadPartCopyError::PreconditionFailed(header) => OssError::precondition_failed(header),
+        UploadPartCopyError::NotModified => OssError::new(ErrorCode::NotModified),
+        UploadPartCopyError::OutOfRange { length } => OssError::invalid_range(range, length),
+        UploadPartCopyError::TooLarge { max } => OssError::entity_too_large(max, None),
+        UploadPartCopyError::Store(store) => failure(&store),
+    }
+}
+
+pub(crate) fn complete_upload(
+    error: CompleteUploadError,
+    bucket: &BucketName,
+    key: &ObjectKey,
+    upload: &str,
+) -> OssError {
+    match error {
+        CompleteUploadError::NoSuchBucket => OssError::no_such_bucket(bucket.as_str()),
+        CompleteUploadError::NoSuchUpload => OssError::no_such_upload(upload),
+        CompleteUploadError::NoParts => {
+            OssError::malformed_xml("an upload is completed with one part at least")
+                .with_ec("0042-00000205")
+        }
+        CompleteUploadError::OutOfOrder => OssError::new(ErrorCode::InvalidPartOrder),
+        CompleteUploadError::InvalidPart { number, etag } => OssError::new(ErrorCode::InvalidPart)
+            .with_field("ETag", etag)
+            .with_field("PartNumber", number.to_string())
+            .with_field("UploadId", upload),
+        CompleteUploadError::PartTooSmall { number, etag, length, min } => {
+            OssError::new(ErrorCode::EntityTooSmall)
+                .with_ec("0042-00000213")
+                .with_field("MinSizeAllowed", min.to_string())
+                .with_field("ProposedSize", length.to_string())
+                .with_field("PartNumber", number.to_string())
+                .with_field("ETag", etag)
+        }
+        CompleteUploadError::AlreadyExists => OssError::file_already_exists(key.as_str()),
+        CompleteUploadError::Immutable => OssError::new(ErrorCode::FileImmutable),
+        CompleteUploadError::Store(store) => failure(&store),
+    }
+}
+
+pub(crate) fn upload(error: UploadError, bucket: &BucketName, upload: &str) -> OssError {
+    match error {
+        UploadError::NoSuchBucket => OssError::no_such_bucket(bucket.as_str()),
+        UploadError::NoSuchUpload => OssError::no_such_upload(upload),
+        UploadError::Store(store) => failure(&store),
     }
 }
 

@@ -9,6 +9,7 @@ mod delete;
 pub(crate) mod error;
 mod fields;
 mod list;
+mod multipart;
 mod put;
 mod read;
 mod upload;
@@ -49,6 +50,13 @@ pub(crate) async fn handle(call: &Call<'_>) -> Result<Reply, OssError> {
         CopyObject => Box::pin(copy::copy_object(call)).await,
         DeleteObject => Box::pin(delete::delete_object(call)).await,
         DeleteMultipleObjects => Box::pin(delete::delete_multiple_objects(call)).await,
+        InitiateMultipartUpload => Box::pin(multipart::initiate(call)).await,
+        UploadPart => Box::pin(multipart::upload_part(call)).await,
+        UploadPartCopy => Box::pin(multipart::upload_part_copy(call)).await,
+        CompleteMultipartUpload => Box::pin(multipart::complete(call)).await,
+        AbortMultipartUpload => Box::pin(multipart::abort(call)).await,
+        ListMultipartUploads => Box::pin(multipart::list_uploads(call)).await,
+        ListParts => Box::pin(multipart::list_parts(call)).await,
         // Answered before a caller is looked for, see `preflight`.
         OptionObject => preflight(call.headers()),
         DescribeRegions
@@ -69,7 +77,6 @@ pub(crate) async fn handle(call: &Call<'_>) -> Result<Reply, OssError> {
         | ListResourcePoolRequesterQoSInfos
         | DeleteResourcePoolRequesterQoSInfo
         | ListObjectVersions
-        | ListMultipartUploads
         | PostObject
         | PutBucketVersioning
         | PutBucketLifecycle
@@ -196,12 +203,6 @@ pub(crate) async fn handle(call: &Call<'_>) -> Result<Reply, OssError> {
         | DeleteBucketMetadataConfiguration
         | UpdateBucketMetadataInventoryTableConfiguration
         | UpdateBucketMetadataJournalTableConfiguration
-        | InitiateMultipartUpload
-        | UploadPart
-        | UploadPartCopy
-        | CompleteMultipartUpload
-        | AbortMultipartUpload
-        | ListParts
         | PutObjectAcl
         | GetObjectAcl
         | PutObjectTagging

@@ -35,6 +35,13 @@ const BUILT: &[Operation] = &[
     Operation::GetObjectMeta,
     Operation::CopyObject,
     Operation::DeleteObject,
+    Operation::InitiateMultipartUpload,
+    Operation::UploadPart,
+    Operation::UploadPartCopy,
+    Operation::CompleteMultipartUpload,
+    Operation::AbortMultipartUpload,
+    Operation::ListMultipartUploads,
+    Operation::ListParts,
 ];
 
 const SUB_RESOURCES: &str = "accessPoint accessPointConfigForObjectProcess accessPointForObjectProcess \

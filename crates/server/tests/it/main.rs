@@ -13,6 +13,7 @@ mod dispatch;
 mod drive;
 mod lists;
 mod metrics;
+mod multipart;
 mod objects;
 mod overload;
 mod seal;

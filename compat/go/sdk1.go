@@ -89,6 +89,8 @@ func (s *suite1) runAll() {
 	s.run("normal objects are copied and appendables are not", s.copies)
 	s.run("keys of every kind survive", s.keepsOddKeys)
 	s.run("lists v1 and v2 page by page", s.lists)
+	s.run("UploadFile sends parts and keeps a checkpoint", s.uploadsFile)
+	s.run("parts and uploads are listed and aborted", s.listsAndAborts)
 	s.run("signed URLs read, write and append", s.signs)
 	s.run("missing keys, wrong secrets and unknown keys are refused", s.refusesStrangers)
 	if s.addressing != "cname" {

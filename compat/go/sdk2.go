@@ -92,6 +92,8 @@ func (s *suite2) runAll() {
 	s.run("normal objects are copied and appendables are not", s.copies)
 	s.run("keys of every kind survive", s.keepsOddKeys)
 	s.run("paginators walk all pages", s.lists)
+	s.run("the uploader sends parts and keeps a checkpoint", s.uploadsFile)
+	s.run("parts and uploads are listed and aborted", s.listsAndAborts)
 	s.run("presigned URLs read and write", s.signs)
 	s.run("missing keys, wrong secrets and unknown keys are refused", s.refusesStrangers)
 	if s.addressing != "cname" {

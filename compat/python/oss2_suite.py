@@ -48,6 +48,7 @@ def _combination(signature, addressing, folder):
     room.run_all(_append_cases(bucket, folder))
     room.run_all(_object_cases(bucket, folder))
     room.run_all(_list_cases(bucket))
+    room.run_all(_multipart_cases(bucket, folder))
     room.run_all(_signed_cases(bucket, signature))
     room.run_all(_error_cases(bucket, signature, addressing))
     if addressing != 'cname':
@@ -209,6 +210,65 @@ def _append_cases(bucket, folder):
             a_wrong_position_is_PositionNotEqualToLength_with_next_position, a_normal_object_is_ObjectNotAppendable,
             tags_count_on_the_first_append_only, what_the_first_append_set_is_kept, a_content_md5_is_compared,
             head_tells_an_appendable, ten_appends_racing_at_one_position_have_one_winner]
+
+
+def _multipart_cases(bucket, folder):
+    part_size = 102_400
+    whole = bytes(range(256)) * 1_000  # 256,000 bytes: two full parts and a shorter one
+
+    def a_resumable_upload_makes_a_multipart_object():
+        path = os.path.join(folder, 'resumable.bin')
+        with open(path, 'wb') as file:
+            file.write(whole)
+        store = oss2.ResumableStore(root=folder)
+        done = oss2.resumable_upload(bucket, 'resumable.bin', path, store=store, multipart_threshold=part_size,
+                                     part_size=part_size, num_threads=2)
+        check(done.etag.endswith('-3'), done.etag)
+        got = bucket.get_object('resumable.bin')
+        equal(got.read(), whole)
+        equal(got.client_crc, got.server_crc)
+        equal(bucket.head_object('resumable.bin').object_type, 'Multipart')
+
+    def parts_are_listed_replaced_and_completed():
+        key = 'parts/a b+c.bin'
+        started = bucket.init_multipart_upload(key, headers={'x-oss-meta-colour': 'red'})
+        parts = []
+        for number, part in enumerate((whole[:part_size], b'wrong', b'end'), 1):
+            sent = bucket.upload_part(key, started.upload_id, number, part)
+            parts.append(oss2.models.PartInfo(number, sent.etag, size=len(part), part_crc=sent.crc))
+        parts[1] = oss2.models.PartInfo(2, bucket.upload_part_copy(
+            bucket.bucket_name, 'resumable.bin', (0, part_size - 1), key, started.upload_id, 2).etag)
+        listed = bucket.list_parts(key, started.upload_id, max_parts=2)
+        equal([(part.part_number, part.size) for part in listed.parts], [(1, part_size), (2, part_size)])
+        equal((listed.is_truncated, listed.next_marker), (True, '2'))
+        equal([upload.key for upload in oss2.MultipartUploadIterator(bucket, prefix='parts/')], [key])
+        done = bucket.complete_multipart_upload(key, started.upload_id, parts[::-1])
+        check(done.etag.endswith('-3'), done.etag)
+        equal(bucket.get_object(key).read(), whole[:part_size] * 2 + b'end')
+        equal(bucket.head_object(key).headers['x-oss-meta-colour'], 'red')
+        refused(exceptions.NoSuchUpload, bucket.list_parts, key, started.upload_id)
+
+    def complete_all_takes_every_part():
+        started = bucket.init_multipart_upload('all.bin')
+        bucket.upload_part('all.bin', started.upload_id, 7, b'hello')
+        done = bucket.complete_multipart_upload('all.bin', started.upload_id, None,
+                                                headers={'x-oss-complete-all': 'yes'})
+        equal(done.crc, CRC_HELLO)
+
+    def wrong_parts_are_refused_and_an_abort_is_told_once():
+        started = bucket.init_multipart_upload('abort.bin')
+        sent = bucket.upload_part('abort.bin', started.upload_id, 1, b'hello')
+        part = oss2.models.PartInfo
+        two = bucket.upload_part('abort.bin', started.upload_id, 2, b'world')
+        for code, parts in (('InvalidPart', [part(1, two.etag)]), ('InvalidPart', [part(3, sent.etag)]),
+                            ('EntityTooSmall', [part(1, sent.etag), part(2, two.etag)])):
+            refused_code(400, code, bucket.complete_multipart_upload, 'abort.bin', started.upload_id, parts)
+        bucket.abort_multipart_upload('abort.bin', started.upload_id)
+        refused(exceptions.NoSuchUpload, bucket.abort_multipart_upload, 'abort.bin', started.upload_id)
+        equal(list(oss2.MultipartUploadIterator(bucket)), [])
+
+    return (a_resumable_upload_makes_a_multipart_object, parts_are_listed_replaced_and_completed,
+            complete_all_takes_every_part, wrong_parts_are_refused_and_an_abort_is_told_once)
 
 
 def _object_cases(bucket, folder):

@@ -46,6 +46,7 @@ def _combination(signature, addressing, folder):
     room.run_all(_seal_cases(client, bucket))
     room.run_all(_object_cases(client, bucket, folder))
     room.run_all(_list_cases(client, bucket))
+    room.run_all(_multipart_cases(client, bucket, folder))
     room.run_all(_signed_cases(client, bucket))
     room.run_all(_error_cases(client, bucket, signature, addressing))
     if addressing != 'cname':
@@ -229,6 +230,40 @@ def _seal_cases(client, bucket):
 
     return [a_sealed_object_takes_no_append_and_keeps_its_time, only_an_existing_appendable_is_sealed,
             a_sealed_object_is_deleted_and_begun_anew]
+
+
+def _multipart_cases(client, bucket, folder):
+    part_size = 102_400
+    whole = bytes(range(256)) * 1_000
+
+    def the_uploader_sends_parts_and_resumes():
+        path = os.path.join(folder, 'uploader.bin')
+        with open(path, 'wb') as file:
+            file.write(whole)
+        uploader = client.uploader(part_size=part_size, parallel_num=2, enable_checkpoint=True, checkpoint_dir=folder)
+        done = uploader.upload_file(oss.PutObjectRequest(bucket=bucket, key='uploader.bin'), path)
+        check(done.etag.strip('"').endswith('-3'), done.etag)
+        head = client.head_object(oss.HeadObjectRequest(bucket=bucket, key='uploader.bin'))
+        equal((head.object_type, head.content_length), ('Multipart', len(whole)))
+        equal(client.get_object(oss.GetObjectRequest(bucket=bucket, key='uploader.bin')).body.read(), whole)
+
+    def parts_and_uploads_are_listed_and_aborted():
+        key = 'parts/a b+c.bin'
+        started = client.initiate_multipart_upload(oss.InitiateMultipartUploadRequest(bucket=bucket, key=key))
+        upload = started.upload_id
+        for number in (2, 1):
+            client.upload_part(oss.UploadPartRequest(bucket=bucket, key=key, upload_id=upload, part_number=number,
+                                                     body=b'hello'))
+        listed = client.list_parts(oss.ListPartsRequest(bucket=bucket, key=key, upload_id=upload))
+        equal([(part.part_number, part.hash_crc64) for part in listed.parts], [(1, str(CRC_HELLO)), (2, str(CRC_HELLO))])
+        pages = client.list_multipart_uploads_paginator().iter_page(
+            oss.ListMultipartUploadsRequest(bucket=bucket, prefix='parts/', max_uploads=1))
+        equal([entry.key for page in pages for entry in page.uploads or []], [key])
+        abort = oss.AbortMultipartUploadRequest(bucket=bucket, key=key, upload_id=upload)
+        equal(client.abort_multipart_upload(abort).status_code, 204)
+        refused(404, 'NoSuchUpload', client.abort_multipart_upload, abort)
+
+    return the_uploader_sends_parts_and_resumes, parts_and_uploads_are_listed_and_aborted
 
 
 def _object_cases(client, bucket, folder):

@@ -73,6 +73,7 @@ public final class Main {
         room.run("creates a bucket", () -> admin.createBucket(bucket));
         new AppendCases(room, oss, bucket, folder).run();
         new ObjectCases(room, oss, bucket, version, addressing).run();
+        new MultipartCases(room, oss, bucket, folder).run();
         room.run("empties and deletes the bucket", () -> {
             List<String> keys = new ArrayList<>();
             for (OSSObjectSummary summary : oss.listObjectsV2(bucket).getObjectSummaries()) {

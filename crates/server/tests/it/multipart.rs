@@ -268,7 +268,8 @@ async fn uploads_are_listed_with_markers_that_are_always_there() {
     }
     assert_eq!(found.len(), 20);
     start(&fixture, "/bkt/%E7%9B%AE%20a").await;
-    let listed = fixture.call(get("/bkt/?uploads&prefix=%E7&encoding-type=url")).await.expect(200);
+    let listed =
+        fixture.call(get("/bkt/?uploads&prefix=%E7%9B%AE&encoding-type=url")).await.expect(200);
     assert_eq!(listed.element("Key").unwrap(), "%E7%9B%AE%20a");
     for wrong in ["max-uploads=0", "max-uploads=1001", "max-uploads=x", "encoding-type=x"] {
         fixture.call(get(&format!("/bkt/?uploads&{wrong}"))).await.error(400, "InvalidArgument");

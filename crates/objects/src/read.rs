@@ -79,8 +79,12 @@ impl Core {
                     store: Arc::clone(&self.store),
                     partition,
                     content,
-                    put_whole: (head.object_type() != ObjectType::Appendable)
-                        .then_some(head.length),
+                    // Of what was made of appends or of parts some runs may be packed.
+                    put_whole: (!matches!(
+                        head.object_type(),
+                        ObjectType::Appendable | ObjectType::Multipart
+                    ))
+                    .then_some(head.length),
                     piece_bytes: self.settings.read_piece_bytes,
                     _pin: ticket.pin(content),
                 })),

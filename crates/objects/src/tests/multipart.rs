@@ -593,7 +593,8 @@ async fn content_in_the_making_is_not_packed_and_what_it_became_may_be() {
     let id = world.initiate("k").await;
     let mut whole = Vec::new();
     for number in 1..=40_u16 {
-        let bytes = pattern(if number <= 20 { 20 } else { 70 }, number.into());
+        // A run of small ones between large ones: what is packed leaves a gap among the others.
+        let bytes = pattern(if (3..=20).contains(&number) { 20 } else { 70 }, number.into());
         world.part("k", id, number, &bytes).await.unwrap();
         whole.extend(bytes);
     }

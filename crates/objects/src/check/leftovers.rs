@@ -8,7 +8,7 @@ use super::{Checker, Finding, LEFT, PAGE, RECORD, StoreCheck, Walked, add};
 use crate::{
     Failure, intake,
     keys::{self, ContentId},
-    records::{Extent, Head, Reference, Source, Stored, Tombstone},
+    records::{Extent, Head, Part, Reference, Source, Stored, Tombstone},
 };
 
 /// Contents kept in memory at once; with more the partition is walked several times, each time for a part of them.
@@ -16,7 +16,7 @@ const CONTENTS_MAX: u64 = 1 << 20;
 /// Unnamed blobs told one by one; the rest is counted.
 const UNNAMED_MAX: usize = 100_000;
 /// The tags of records that a bucket's partition may have, in order.
-const TAGS: &[u8] = b"bchpst";
+const TAGS: &[u8] = b"bchmpstuxy";
 
 impl Checker {
     /// Looks for what nothing leads to in one partition of a store that stands still.
@@ -99,19 +99,24 @@ impl Checker {
         Ok(())
     }
 
-    /// Every content has one head or a tombstone.
+    /// Every content has one head, part or upload that makes it, or a tombstone.
     async fn contents(&self, bucket: &Walked, partition: Partition) -> Result<(), Failure> {
         let (mut pass, mut passes) = (0, 1);
         while pass < passes {
             let mut named = HashSet::new();
             let mut seen = 0_u64;
-            let mut next = Some(keys::tagged(keys::HEAD, &[]));
+            let mut tag = keys::HEAD;
+            let mut next = Some(keys::tagged(tag, &[]));
             while let Some(start) = next {
-                let end = successor(&[keys::HEAD]);
-                let (page, resume) = self.page(partition, start, end, PAGE).await?;
+                let (page, resume) = self.page(partition, start, successor(&[tag]), PAGE).await?;
                 for (key, record) in page {
-                    let head = Head::decode(&record.value).ok();
-                    let Some(content) = head.and_then(|head| head.content_id()) else { continue };
+                    let content = match tag {
+                        keys::HEAD => {
+                            Head::decode(&record.value).ok().and_then(|head| head.content_id())
+                        }
+                        _ => Part::decode(&record.value).ok().map(|part| part.content),
+                    };
+                    let Some(content) = content else { continue };
                     seen += 1;
                     if part(content, passes) == pass && !named.insert(content) {
                         let key = String::from_utf8_lossy(key.get(1..).unwrap_or_default());
@@ -125,6 +130,10 @@ impl Checker {
                     passes = u64::MAX;
                 }
                 next = resume;
+                if next.is_none() && tag == keys::HEAD {
+                    tag = keys::PART;
+                    next = Some(keys::tagged(tag, &[]));
+                }
             }
             if passes == u64::MAX {
                 (pass, passes) = (0, seen.div_ceil(CONTENTS_MAX).max(2));
@@ -162,6 +171,7 @@ impl Checker {
             };
             if !is_named(content)
                 && self.store.get(partition, keys::tombstone(content)).await?.is_none()
+                && self.store.get(partition, keys::making(content)).await?.is_none()
             {
                 let id = u128::from_be_bytes(content.0);
                 let what = format!("no object names the content {id:032x}, which has extents");

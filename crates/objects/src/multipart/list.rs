@@ -23,7 +23,7 @@ const PAGE_BEHIND_GROUP: usize = 4;
 /// One entry of a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Entry {
-    Upload(UploadInfo),
+    Upload(Box<UploadInfo>),
     Prefix(String),
 }
 
@@ -72,7 +72,7 @@ impl Core {
         }
         for entry in entries {
             match entry {
-                Entry::Upload(info) => output.uploads.push(info),
+                Entry::Upload(info) => output.uploads.push(*info),
                 Entry::Prefix(prefix) => output.prefixes.push(prefix),
             }
         }
@@ -111,7 +111,8 @@ impl Core {
                     break;
                 }
                 if wanted.is_after(&key, id) {
-                    entries.push(Entry::Upload(info(key, id, Upload::decode(&record.value)?)));
+                    let upload = info(key, id, Upload::decode(&record.value)?);
+                    entries.push(Entry::Upload(Box::new(upload)));
                     count += 1;
                 }
             }

@@ -10,7 +10,14 @@ const os = require('os');
 const path = require('path');
 const { client, addressings, cnameBucket } = require('./clients');
 
-const groups = [require('./append'), require('./objects'), require('./multipart'), require('./lists'), require('./buckets'), require('./signed')];
+const groups = [
+  require('./append'),
+  require('./objects'),
+  require('./multipart'),
+  require('./lists'),
+  require('./buckets'),
+  require('./signed')
+];
 
 async function emptyAndDelete(oss, bucket) {
   for (;;) {

@@ -14,7 +14,11 @@ module.exports = async function multipart({ oss, folder, run }) {
   fs.writeFileSync(file, whole);
 
   await run('multipartUpload sends a file in parts', async () => {
-    const done = await oss.multipartUpload('multipart.bin', file, { partSize: PART_SIZE, parallel: 2, meta: { a: 'b' } });
+    const done = await oss.multipartUpload('multipart.bin', file, {
+      partSize: PART_SIZE,
+      parallel: 2,
+      meta: { a: 'b' }
+    });
     assert.match(done.etag, /^"[0-9A-F]{32}-3"$/);
     const { res, meta } = await oss.head('multipart.bin');
     assert.strictEqual(res.headers['x-oss-object-type'], 'Multipart');

@@ -92,7 +92,11 @@ impl Core {
         let etag = || info.etag.clone();
         let kind = match (info.kind, md5) {
             (ObjectType::Multipart, _) => Kind::Multipart { etag: etag() },
-            (ObjectType::Symlink, _) => Kind::Symlink { etag: etag() },
+            (ObjectType::Symlink, _) => {
+                let lost = || Failure::Internal("a link without a target".into());
+                let target = info.link_target.clone().ok_or_else(lost)?;
+                Kind::Symlink { etag: etag(), target }
+            }
             (ObjectType::Normal | ObjectType::Appendable, Some(md5)) => Kind::Normal { md5 },
             (ObjectType::Normal | ObjectType::Appendable, None) => {
                 return Err(Failure::Internal("a copy without an MD5".into()).into());

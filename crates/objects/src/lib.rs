@@ -25,6 +25,7 @@ mod clock;
 mod copy;
 mod core;
 mod delete;
+mod edit;
 mod error;
 mod extents;
 #[cfg(feature = "fuzzing")]
@@ -48,6 +49,7 @@ mod scrub;
 mod settings;
 mod stat;
 mod sweep;
+mod symlink;
 mod usage;
 mod version;
 pub mod words;
@@ -58,6 +60,7 @@ pub use bucket::{
 };
 pub use check::{CheckOptions, Checked, Finding, StoreCheck};
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use edit::EditOutput;
 pub use error::{
     AppendError, BucketError, BucketSetting, CopyError, CreateBucketError, DeleteBucketError,
     DeleteError, Failure, ListError, OpenError, PutError, ReadObjectError, SealError,
@@ -78,6 +81,7 @@ pub use ossia_store::Health;
 pub use read::{Download, OpenObject};
 pub use scrub::{Scrub, ScrubFigures};
 pub use settings::{Packing, Settings};
+pub use symlink::{PutSymlinkInput, PutSymlinkOutput};
 pub use usage::{BucketUsage, usage};
 pub use words::Directive;
 

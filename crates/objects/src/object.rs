@@ -48,6 +48,8 @@ pub struct ObjectInfo {
     pub storage_class: StorageClass,
     /// When it was sealed, in seconds since 1970.
     pub sealed_at: Option<u64>,
+    /// What it points at, if it is a link.
+    pub link_target: Option<ObjectKey>,
     /// Its version, in a bucket that has or had versions.
     pub version_id: Option<String>,
 }

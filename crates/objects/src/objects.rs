@@ -8,9 +8,10 @@ use tokio::sync::{OwnedRwLockWriteGuard, Semaphore};
 use crate::{
     AppendError, AppendInput, AppendOutput, Bucket, BucketError, BucketStat, BucketUsage, Clock,
     CopyError, CopyInput, CopyOutput, CreateBucketError, CreateBucketInput, DeleteBucketError,
-    DeleteError, DeleteOutput, Failure, ListBucketsInput, ListBucketsOutput, ListError, ListInput,
-    ListOutput, ObjectInfo, OpenError, OpenObject, PutError, PutInput, PutOutput, ReadObjectError,
-    ScrubFigures, SealError, SealInput, SealOutput, Settings,
+    DeleteError, DeleteOutput, EditOutput, Failure, ListBucketsInput, ListBucketsOutput, ListError,
+    ListInput, ListOutput, ObjectInfo, OpenError, OpenObject, PutError, PutInput, PutOutput,
+    PutSymlinkInput, PutSymlinkOutput, ReadObjectError, ScrubFigures, SealError, SealInput,
+    SealOutput, Settings,
     core::{Core, DETACHED_MAX},
     known::KnownBuckets,
     multipart::Completions,
@@ -18,7 +19,7 @@ use crate::{
     reaper::ReaperTask,
     scrub::{self, ScrubTask},
     stat::StatCache,
-    words::{BucketAcl, BucketName, ObjectKey},
+    words::{BucketAcl, BucketName, ObjectAcl, ObjectKey},
 };
 
 /// Keeps blobs from being deleted while it lives.
@@ -212,6 +213,40 @@ impl Objects {
         key: &ObjectKey,
     ) -> Result<OpenObject, ReadObjectError> {
         self.core.get(bucket, key).await
+    }
+
+    /// Changes an object's ACL, and nothing else of it.
+    ///
+    /// # Errors
+    /// [`ReadObjectError`].
+    pub async fn set_acl(
+        &self,
+        bucket: &BucketName,
+        key: &ObjectKey,
+        acl: ObjectAcl,
+    ) -> Result<EditOutput, ReadObjectError> {
+        self.core.set_acl(bucket, key, acl).await
+    }
+
+    /// Replaces an object's tags, and nothing else of it.
+    ///
+    /// # Errors
+    /// [`ReadObjectError`].
+    pub async fn set_tags(
+        &self,
+        bucket: &BucketName,
+        key: &ObjectKey,
+        tags: Vec<(String, String)>,
+    ) -> Result<EditOutput, ReadObjectError> {
+        self.core.set_tags(bucket, key, tags).await
+    }
+
+    /// Puts a symbolic link, replacing what is there.
+    ///
+    /// # Errors
+    /// [`PutError`]; nothing is stored then, except possibly with [`Failure::Unknown`].
+    pub async fn put_symlink(&self, input: PutSymlinkInput) -> Result<PutSymlinkOutput, PutError> {
+        self.core.put_symlink(input).await
     }
 
     /// Deletes an object; one that does not exist, too.

@@ -294,7 +294,10 @@ impl Call<'_> {
         self.permit(self.operation, object)?;
         if !matches!(
             self.operation,
-            Operation::PutObject | Operation::AppendObject | Operation::CopyObject
+            Operation::PutObject
+                | Operation::AppendObject
+                | Operation::CopyObject
+                | Operation::PutSymlink
         ) {
             return Ok(());
         }

@@ -30,9 +30,10 @@ pub(crate) enum Kind {
         /// Reserved: the lowest fence that may append.
         fence: u64,
     },
-    /// Reserved for links; the target's key would be a field of its own.
+    /// A link; no bytes of its own.
     Symlink {
         etag: String,
+        target: ObjectKey,
     },
 }
 
@@ -73,7 +74,7 @@ impl Head {
             Kind::Appendable { etag_s, .. } => {
                 etag::appendable(self.crc64, i64::try_from(*etag_s).unwrap_or(i64::MAX))
             }
-            Kind::Multipart { etag } | Kind::Symlink { etag } => etag.clone(),
+            Kind::Multipart { etag } | Kind::Symlink { etag, .. } => etag.clone(),
         }
     }
 
@@ -108,6 +109,10 @@ impl Head {
             last_modified: self.modified_s,
             sealed_at: match self.kind {
                 Kind::Appendable { sealed_s, .. } => sealed_s,
+                _ => None,
+            },
+            link_target: match self.kind {
+                Kind::Symlink { target, .. } => Some(target),
                 _ => None,
             },
             attributes: self.attributes,
@@ -158,6 +163,9 @@ pub(crate) struct HeadWire {
     tags: Vec<PairWire>,
     #[prost(message, optional, tag = "16")]
     attributes: Option<AttributesWire>,
+    /// Of a link: the key of its target.
+    #[prost(string, tag = "20")]
+    target: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -234,9 +242,10 @@ impl Stored for Head {
                 wire.sealed_s = *sealed_s;
                 wire.fence = *fence;
             }
-            Kind::Symlink { etag } => {
+            Kind::Symlink { etag, target } => {
                 wire.kind = SYMLINK;
                 wire.etag.clone_from(etag);
+                wire.target = target.as_str().to_owned();
             }
         }
         wire
@@ -249,7 +258,10 @@ impl Stored for Head {
             APPENDABLE => {
                 Kind::Appendable { etag_s: wire.etag_s, sealed_s: wire.sealed_s, fence: wire.fence }
             }
-            SYMLINK => Kind::Symlink { etag: wire.etag },
+            SYMLINK => Kind::Symlink {
+                etag: wire.etag,
+                target: ObjectKey::new(&wire.target).map_err(|_| "its target is no key")?,
+            },
             _ => return Err("unknown kind"),
         };
         let content = if wire.content.is_empty() {

@@ -5,7 +5,7 @@ use proptest::{collection::vec, prelude::*};
 use super::*;
 use crate::{
     keys::ContentId,
-    words::{Attributes, ObjectAcl, StorageClass},
+    words::{Attributes, ObjectAcl, ObjectKey, StorageClass},
 };
 
 fn head() -> Head {
@@ -43,7 +43,10 @@ fn arb_kind() -> impl Strategy<Value = Kind> {
         "[A-F0-9-]{0,40}".prop_map(|etag| Kind::Multipart { etag }),
         any::<(u64, Option<u64>, u64)>()
             .prop_map(|(etag_s, sealed_s, fence)| { Kind::Appendable { etag_s, sealed_s, fence } }),
-        "[A-F0-9]{32}".prop_map(|etag| Kind::Symlink { etag }),
+        ("[A-F0-9]{32}", "[a-z]{1,40}").prop_map(|(etag, target)| Kind::Symlink {
+            etag,
+            target: ObjectKey::new(&target).unwrap(),
+        }),
     ]
 }
 

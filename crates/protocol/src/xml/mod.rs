@@ -8,6 +8,7 @@
 //! Read documents are bounded in bytes, depth and number of elements, and never make the reader panic.
 
 mod bucket;
+pub mod config;
 mod list;
 mod multipart;
 mod object;

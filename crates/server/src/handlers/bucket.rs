@@ -1,7 +1,6 @@
 //! Operations on the service and on buckets.
 
 use http::{HeaderValue, StatusCode, header};
-use md5::{Digest as _, Md5};
 use ossia_objects::{Bucket, BucketError, ClassStat, CreateBucketInput, ListBucketsInput};
 use ossia_protocol::{
     attributes::{self, StorageClass},
@@ -18,7 +17,7 @@ use super::{
     error as errors,
     fields::seconds,
     list::{max_keys, text},
-    upload::whole_body,
+    upload::small_body,
 };
 use crate::{auth::HeaderView, http::Reply, service::Call};
 
@@ -113,7 +112,9 @@ pub(super) async fn put_bucket(call: &Call<'_>) -> Result<Reply, OssError> {
         return Err(OssError::new(ErrorCode::OperationNotSupported)
             .with_field("Detail", "Hierarchical namespaces are not supported."));
     }
-    let configuration = CreateBucketConfiguration::parse(&small_body(call).await?)?;
+    let configuration = CreateBucketConfiguration::parse(
+        &configuration_body(call, CONFIGURATION_BYTES_MAX).await?,
+    )?;
     let input = CreateBucketInput {
         name: name.clone(),
         acl,
@@ -139,14 +140,13 @@ fn located(name: &BucketName) -> Reply {
     Reply::ok().with(header::LOCATION, value)
 }
 
-async fn small_body(call: &Call<'_>) -> Result<bytes::Bytes, OssError> {
-    let md5 = attributes::content_md5(&HeaderView(call.headers()))?;
+/// The body of a bucket configuration.
+pub(super) async fn configuration_body(
+    call: &Call<'_>,
+    limit: usize,
+) -> Result<bytes::Bytes, OssError> {
     let too_long = || OssError::malformed_xml("the document is too long").with_ec(EC_BUCKET_XML);
-    let (body, _reserved) = whole_body(call, CONFIGURATION_BYTES_MAX, too_long).await?;
-    if md5.is_some_and(|md5| <[u8; 16]>::from(Md5::digest(&body)) != md5) {
-        return Err(OssError::content_md5_mismatch());
-    }
-    Ok(body)
+    small_body(call, limit, too_long).await
 }
 
 pub(super) async fn delete_bucket(call: &Call<'_>) -> Result<Reply, OssError> {

@@ -200,6 +200,15 @@ pub(crate) fn read(error: ReadObjectError, bucket: &BucketName, key: &ObjectKey)
     }
 }
 
+/// What is wrong with the target of a link that is read through.
+pub(crate) fn link_target(error: ReadObjectError, bucket: &BucketName) -> OssError {
+    match error {
+        ReadObjectError::NoSuchBucket => OssError::no_such_bucket(bucket.as_str()),
+        ReadObjectError::NoSuchKey => OssError::new(ErrorCode::SymlinkTargetNotExist),
+        ReadObjectError::Store(store) => failure(&store),
+    }
+}
+
 pub(crate) fn delete(error: DeleteError, bucket: &BucketName) -> OssError {
     match error {
         DeleteError::NoSuchBucket => OssError::no_such_bucket(bucket.as_str()),

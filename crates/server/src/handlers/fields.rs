@@ -44,8 +44,8 @@ pub(super) fn insert_version(headers: &mut HeaderMap, version_id: Option<&str>) 
     }
 }
 
-/// Everything that GET and HEAD tell of an object, but for Content-Length.
-pub(super) fn insert_object(headers: &mut HeaderMap, info: &ObjectInfo) {
+/// The headers that were stored with an object.
+pub(super) fn insert_stored(headers: &mut HeaderMap, info: &ObjectInfo) {
     info.attributes.for_each(|name, value| {
         // Both came in as a header and passed the same checks.
         if let (Ok(name), Ok(value)) =
@@ -54,11 +54,17 @@ pub(super) fn insert_object(headers: &mut HeaderMap, info: &ObjectInfo) {
             headers.insert(name, value);
         }
     });
+}
+
+/// Everything that GET and HEAD tell of an object, but for Content-Length.
+pub(super) fn insert_object(headers: &mut HeaderMap, info: &ObjectInfo) {
+    insert_stored(headers, info);
     insert_identity(headers, info);
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(OBJECT_TYPE, HeaderValue::from_static(info.kind.as_str()));
     headers.insert(STORAGE_CLASS, HeaderValue::from_static(info.storage_class.as_str()));
-    if info.kind == ObjectType::Normal
+    // A link tells its target's.
+    if matches!(info.kind, ObjectType::Normal | ObjectType::Symlink)
         && let Some(md5) = &info.md5
     {
         headers.insert(CONTENT_MD5, md5_value(md5));

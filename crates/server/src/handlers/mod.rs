@@ -3,6 +3,7 @@
 //! Handlers translate and decide nothing about objects. What went wrong becomes a wire error in one place, `error.rs`.
 
 mod append;
+mod attributes;
 mod bucket;
 mod copy;
 mod delete;
@@ -57,6 +58,13 @@ pub(crate) async fn handle(call: &Call<'_>) -> Result<Reply, OssError> {
         AbortMultipartUpload => Box::pin(multipart::abort(call)).await,
         ListMultipartUploads => Box::pin(multipart::list_uploads(call)).await,
         ListParts => Box::pin(multipart::list_parts(call)).await,
+        PutObjectAcl => Box::pin(attributes::put_object_acl(call)).await,
+        GetObjectAcl => Box::pin(attributes::get_object_acl(call)).await,
+        PutObjectTagging => Box::pin(attributes::put_object_tagging(call)).await,
+        GetObjectTagging => Box::pin(attributes::get_object_tagging(call)).await,
+        DeleteObjectTagging => Box::pin(attributes::delete_object_tagging(call)).await,
+        PutSymlink => Box::pin(attributes::put_symlink(call)).await,
+        GetSymlink => Box::pin(attributes::get_symlink(call)).await,
         // Answered before a caller is looked for, see `preflight`.
         OptionObject => preflight(call.headers()),
         DescribeRegions
@@ -203,13 +211,6 @@ pub(crate) async fn handle(call: &Call<'_>) -> Result<Reply, OssError> {
         | DeleteBucketMetadataConfiguration
         | UpdateBucketMetadataInventoryTableConfiguration
         | UpdateBucketMetadataJournalTableConfiguration
-        | PutObjectAcl
-        | GetObjectAcl
-        | PutObjectTagging
-        | GetObjectTagging
-        | DeleteObjectTagging
-        | PutSymlink
-        | GetSymlink
         | RestoreObject
         | CleanRestoredObject
         | PutObjectRetention

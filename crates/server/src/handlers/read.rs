@@ -12,9 +12,10 @@ use futures_core::Stream;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use ossia_objects::{Download, ObjectInfo, OpenObject};
 use ossia_protocol::{
-    attributes,
+    attributes::{self, ObjectType},
     conditions::{ConditionOutcome, Conditions},
     error::{ErrorCode, OssError},
+    names::{BucketName, ObjectKey},
     range::{self, RangeBehavior, RangeDecision},
 };
 
@@ -50,6 +51,10 @@ pub(super) async fn get_object(call: &Call<'_>) -> Result<Reply, OssError> {
         .get(&bucket, &key)
         .await
         .map_err(|error| errors::read(error, &bucket, &key))?;
+    let open = match open.info.kind {
+        ObjectType::Symlink => Box::pin(follow(call, &bucket, open)).await?,
+        ObjectType::Normal | ObjectType::Multipart | ObjectType::Appendable => open,
+    };
     if let Some(unchanged) = check_conditions(call, &open.info)? {
         return Ok(unchanged);
     }
@@ -84,8 +89,39 @@ pub(super) async fn get_object(call: &Call<'_>) -> Result<Reply, OssError> {
     Ok(reply)
 }
 
+/// The target of a link, opened, with what reading through the link tells. Both ACLs count; a link to a link is not followed.
+async fn follow(
+    call: &Call<'_>,
+    bucket: &BucketName,
+    link: OpenObject,
+) -> Result<OpenObject, OssError> {
+    let key = target_of(&link.info)?;
+    let opened = call.app.objects.get(bucket, &key).await;
+    let mut target = opened.map_err(|error| errors::link_target(error, bucket))?;
+    target.info = through(call, link.info, &target.info)?;
+    Ok(target)
+}
+
+fn target_of(link: &ObjectInfo) -> Result<ObjectKey, OssError> {
+    link.link_target.clone().ok_or_else(|| OssError::new(ErrorCode::InternalError))
+}
+
+fn through(call: &Call<'_>, link: ObjectInfo, target: &ObjectInfo) -> Result<ObjectInfo, OssError> {
+    call.permit(call.operation, Some(target.acl))?;
+    if target.kind == ObjectType::Symlink {
+        return Err(OssError::new(ErrorCode::InvalidTargetType));
+    }
+    Ok(link.through(target))
+}
+
 pub(super) async fn head_object(call: &Call<'_>) -> Result<Reply, OssError> {
-    let info = info(call).await?;
+    let mut info = info(call).await?;
+    if info.kind == ObjectType::Symlink {
+        let (bucket, key) = (call.bucket_name()?, target_of(&info)?);
+        let target = call.app.objects.head(&bucket, &key).await;
+        let target = target.map_err(|error| errors::link_target(error, &bucket))?;
+        info = through(call, info, &target)?;
+    }
     if let Some(unchanged) = check_conditions(call, &info)? {
         return Ok(unchanged);
     }

@@ -8,6 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_core::Stream;
+use md5::{Digest as _, Md5};
 use ossia_objects::{Body, BodyError, Creation};
 use ossia_protocol::{
     attributes::{self, ObjectAttributes},
@@ -100,6 +101,20 @@ pub(super) async fn whole_body(
 
 fn crowd(call: &Call<'_>) -> Crowd {
     Crowd::new(&call.app.requests, &call.app.uploads, &call.request.guest)
+}
+
+/// As [`whole_body`], and the body must have the MD5 that the request names.
+pub(super) async fn small_body(
+    call: &Call<'_>,
+    limit: usize,
+    too_long: impl FnOnce() -> OssError,
+) -> Result<Bytes, OssError> {
+    let md5 = attributes::content_md5(&HeaderView(call.headers()))?;
+    let (body, _reserved) = whole_body(call, limit, too_long).await?;
+    if md5.is_some_and(|md5| <[u8; 16]>::from(Md5::digest(&body)) != md5) {
+        return Err(OssError::content_md5_mismatch());
+    }
+    Ok(body)
 }
 
 /// A body with the memory that is set aside for it.

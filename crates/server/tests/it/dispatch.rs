@@ -42,6 +42,13 @@ const BUILT: &[Operation] = &[
     Operation::AbortMultipartUpload,
     Operation::ListMultipartUploads,
     Operation::ListParts,
+    Operation::PutObjectAcl,
+    Operation::GetObjectAcl,
+    Operation::PutObjectTagging,
+    Operation::GetObjectTagging,
+    Operation::DeleteObjectTagging,
+    Operation::PutSymlink,
+    Operation::GetSymlink,
 ];
 
 const SUB_RESOURCES: &str = "accessPoint accessPointConfigForObjectProcess accessPointForObjectProcess \

@@ -6,6 +6,7 @@
 mod access;
 mod addressing;
 mod append;
+mod attributes;
 mod auth;
 mod buckets;
 mod copy;

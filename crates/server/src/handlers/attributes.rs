@@ -1,0 +1,133 @@
+//! What an object is set to beside its content: PutObjectAcl, GetObjectAcl, the tagging operations, PutSymlink, GetSymlink.
+
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use ossia_objects::{ObjectInfo, PutSymlinkInput};
+use ossia_protocol::{
+    attributes::{self, StorageClass, Tag},
+    error::{ErrorCode, OssError},
+    names::ObjectKey,
+    uri,
+    xml::{AccessControlPolicy, Owner, config::Tagging},
+};
+
+use super::{
+    error as errors,
+    fields::{self, TAGGING_COUNT},
+    read::check_version,
+    upload::{creation, pairs, small_body},
+};
+use crate::{auth::HeaderView, http::Reply, service::Call};
+
+const SYMLINK_TARGET: HeaderName = HeaderName::from_static("x-oss-symlink-target");
+/// Ten tags of the longest keys and values, with escapes, fit.
+const TAGGING_BYTES_MAX: usize = 32 << 10;
+
+async fn info(call: &Call<'_>) -> Result<ObjectInfo, OssError> {
+    let (bucket, key) = (call.bucket_name()?, call.key()?);
+    check_version(call, key.as_str())?;
+    call.app.objects.head(&bucket, &key).await.map_err(|error| errors::read(error, &bucket, &key))
+}
+
+fn versioned(mut reply: Reply, version_id: Option<&str>) -> Reply {
+    fields::insert_version(&mut reply.headers, version_id);
+    reply
+}
+
+pub(super) async fn put_object_acl(call: &Call<'_>) -> Result<Reply, OssError> {
+    let (bucket, key) = (call.bucket_name()?, call.key()?);
+    check_version(call, key.as_str())?;
+    let acl = attributes::object_acl(&HeaderView(call.headers()))?.ok_or_else(|| {
+        let message = "no such object access control exists";
+        OssError::invalid_argument("x-oss-object-acl", "", message)
+    })?;
+    let edited = call.app.objects.set_acl(&bucket, &key, acl).await;
+    let edited = edited.map_err(|error| errors::read(error, &bucket, &key))?;
+    Ok(versioned(Reply::ok(), edited.version_id.as_deref()))
+}
+
+pub(super) async fn get_object_acl(call: &Call<'_>) -> Result<Reply, OssError> {
+    let info = info(call).await?;
+    let owner = Owner::account(&call.app.account);
+    let document = AccessControlPolicy { owner, grant: info.acl.as_str().into() }.to_xml();
+    Ok(versioned(Reply::xml(StatusCode::OK, document), info.version_id.as_deref()))
+}
+
+pub(super) async fn put_object_tagging(call: &Call<'_>) -> Result<Reply, OssError> {
+    let (bucket, key) = (call.bucket_name()?, call.key()?);
+    check_version(call, key.as_str())?;
+    let too_long = || OssError::malformed_xml("the document is too long");
+    let body = small_body(call, TAGGING_BYTES_MAX, too_long).await?;
+    let tags = pairs(Some(Tagging::parse_of_object(&body)?));
+    let edited = call.app.objects.set_tags(&bucket, &key, tags).await;
+    let edited = edited.map_err(|error| errors::read(error, &bucket, &key))?;
+    Ok(versioned(Reply::ok(), edited.version_id.as_deref()))
+}
+
+pub(super) async fn get_object_tagging(call: &Call<'_>) -> Result<Reply, OssError> {
+    let info = info(call).await?;
+    let tags = info.tags.into_iter().map(|(key, value)| Tag { key, value }).collect();
+    let reply = Reply::xml(StatusCode::OK, Tagging { tags }.to_xml());
+    Ok(versioned(reply, info.version_id.as_deref()))
+}
+
+pub(super) async fn delete_object_tagging(call: &Call<'_>) -> Result<Reply, OssError> {
+    let (bucket, key) = (call.bucket_name()?, call.key()?);
+    check_version(call, key.as_str())?;
+    let edited = call.app.objects.set_tags(&bucket, &key, Vec::new()).await;
+    let edited = edited.map_err(|error| errors::read(error, &bucket, &key))?;
+    Ok(versioned(Reply::empty(StatusCode::NO_CONTENT), edited.version_id.as_deref()))
+}
+
+pub(super) async fn put_symlink(call: &Call<'_>) -> Result<Reply, OssError> {
+    let (bucket, key) = (call.bucket_name()?, call.key()?);
+    let headers = HeaderView(call.headers());
+    let target = symlink_target(call)?;
+    let creation = creation(call)?;
+    if let Some(class) = creation.storage_class
+        && matches!(class, StorageClass::ColdArchive | StorageClass::DeepColdArchive)
+    {
+        let message = "The storage class does not support symbolic links.";
+        return Err(OssError::invalid_argument("x-oss-storage-class", class.as_str(), message));
+    }
+    let forbid_overwrite = attributes::forbid_overwrite(&headers)?;
+    let input = PutSymlinkInput {
+        bucket: bucket.clone(),
+        key: key.clone(),
+        target,
+        creation,
+        forbid_overwrite,
+    };
+    let output = call.app.objects.put_symlink(input).await;
+    let output = output.map_err(|error| errors::put(error, &bucket, &key, 0, None))?;
+    let reply = Reply::ok().with(header::ETAG, fields::etag_value(&output.etag));
+    Ok(versioned(reply, output.version_id.as_deref()))
+}
+
+/// `x-oss-symlink-target`: the URL-encoded key of the target.
+fn symlink_target(call: &Call<'_>) -> Result<ObjectKey, OssError> {
+    let raw = call.header("x-oss-symlink-target").unwrap_or_default().trim_ascii();
+    ObjectKey::from_bytes(&uri::decode(raw)).map_err(|_| {
+        let message = "The symbolic link's target is not the name of an object.";
+        OssError::invalid_argument("x-oss-symlink-target", String::from_utf8_lossy(raw), message)
+    })
+}
+
+pub(super) async fn get_symlink(call: &Call<'_>) -> Result<Reply, OssError> {
+    let info = info(call).await?;
+    let Some(target) = &info.link_target else {
+        return Err(OssError::new(ErrorCode::NotSymlink));
+    };
+    let encoded = HeaderValue::try_from(uri::encode(target.as_bytes()))
+        .map_err(|_| OssError::new(ErrorCode::InternalError))?;
+    let mut reply = Reply::ok();
+    fields::insert_stored(&mut reply.headers, &info);
+    reply.headers.remove(header::CONTENT_TYPE);
+    reply = reply
+        .with(SYMLINK_TARGET, encoded)
+        .with(header::ETAG, fields::etag_value(&info.etag))
+        .with(header::LAST_MODIFIED, fields::date_value(info.last_modified));
+    if !info.tags.is_empty() {
+        reply = reply.with(TAGGING_COUNT, HeaderValue::from(info.tags.len()));
+    }
+    Ok(versioned(reply, info.version_id.as_deref()))
+}

@@ -16,6 +16,7 @@ const groups = [
   require('./multipart'),
   require('./lists'),
   require('./buckets'),
+  require('./configs'),
   require('./signed')
 ];
 

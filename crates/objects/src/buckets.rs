@@ -220,6 +220,7 @@ impl Core {
                     counters.buckets = counters.buckets.saturating_sub(1);
                     writes.put(keys::counters(), counters.encode());
                     writes.delete(key.clone());
+                    crate::config::drop_all(view, old.id, &mut writes)?;
                     if old.state != BucketState::Creating {
                         let dropped = crate::records::Dropped { partitions: old.partitions };
                         writes.put(keys::dropped(old.id), dropped.encode());

@@ -4,6 +4,7 @@
 //! partition 0, the system:
 //!   N                              counters: next bucket id, number of buckets
 //!   B name                         catalogue: one bucket
+//!   C bucket id (8) kind (1)       a configuration of a bucket; under id 0 of the account
 //!   D bucket id (8)                a bucket that is gone but for what the reaper has to clear
 //!   S                              where the scrub is
 //!
@@ -47,6 +48,8 @@ pub(crate) const BUCKET_ID_MAX: u64 = (1 << (64 - PARTITION_BITS)) - 1;
 
 /// First byte of a catalogue key.
 pub(crate) const CATALOGUE: u8 = b'B';
+/// First byte of a configuration's key.
+pub(crate) const CONFIG: u8 = b'C';
 /// First byte of a gone bucket's key.
 pub(crate) const DROPPED: u8 = b'D';
 /// First byte of a head's key.
@@ -111,6 +114,15 @@ pub(crate) fn scrub() -> Bytes {
 /// A bucket's catalogue key.
 pub(crate) fn catalogue(name: &BucketName) -> Bytes {
     tagged(CATALOGUE, name.as_str().as_bytes())
+}
+
+/// The key of a configuration.
+pub(crate) fn config(bucket_id: u64, kind: u8) -> Bytes {
+    let mut key = BytesMut::with_capacity(10);
+    key.put_u8(CONFIG);
+    key.put_u64(bucket_id);
+    key.put_u8(kind);
+    key.freeze()
 }
 
 /// The key of a bucket that is gone.

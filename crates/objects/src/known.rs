@@ -9,11 +9,11 @@
 use std::{
     collections::HashMap,
     future::Future,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use crate::{
-    Failure,
+    BucketRules, Failure,
     records::{BucketState, Catalogue},
     words::BucketName,
 };
@@ -26,14 +26,43 @@ pub(crate) struct KnownBuckets {
     state: Mutex<State>,
 }
 
+/// The most bytes of documents that rules are remembered of (I7).
+const RULES_BYTES_MAX: usize = 8 << 20;
+
 #[derive(Debug, Default)]
 struct State {
     open: HashMap<BucketName, Catalogue>,
+    rules: HashMap<BucketName, Arc<BucketRules>>,
+    /// The bytes of the documents of all remembered rules.
+    rules_bytes: usize,
     /// Changes under way.
     changing: usize,
     /// Changes that have begun.
     begun: u64,
     off: bool,
+}
+
+impl State {
+    fn forget(&mut self, name: &BucketName) {
+        self.open.remove(name);
+        if let Some(rules) = self.rules.remove(name) {
+            self.rules_bytes -= rules.bytes;
+        }
+    }
+
+    fn forget_all(&mut self) {
+        self.open.clear();
+        self.rules.clear();
+        self.rules_bytes = 0;
+    }
+}
+
+/// What is remembered of a bucket's rules.
+#[derive(Debug)]
+pub(crate) enum Remembered {
+    Rules(Arc<BucketRules>),
+    /// The store must be asked; its answer may be kept with this number.
+    AskStore(u64),
 }
 
 /// What is remembered of a bucket.
@@ -76,16 +105,57 @@ impl KnownBuckets {
         state.open.insert(name.clone(), catalogue.clone());
     }
 
-    /// Runs what may change a bucket's record in the catalogue. To be called in a task that nobody drops half-way.
+    pub(crate) fn rules(&self, name: &BucketName) -> Remembered {
+        let state = self.state();
+        match state.rules.get(name) {
+            Some(rules) => Remembered::Rules(Arc::clone(rules)),
+            None => Remembered::AskStore(state.begun),
+        }
+    }
+
+    /// As [`Self::learn`], of the rules of the bucket that this is the record of.
+    pub(crate) fn learn_rules(
+        &self,
+        name: &BucketName,
+        catalogue: &Catalogue,
+        rules: &Arc<BucketRules>,
+        begun: u64,
+    ) {
+        let mut state = self.state();
+        let still = state.begun == begun && state.changing == 0 && !state.off;
+        if !still || catalogue.state != BucketState::Open || self.max == 0 {
+            return;
+        }
+        if state.rules.len() >= self.max
+            || state.rules_bytes.saturating_add(rules.bytes) > RULES_BYTES_MAX
+        {
+            // Rare: a store with so many buckets in use reads their rules again.
+            state.rules.clear();
+            state.rules_bytes = 0;
+        }
+        if let Some(old) = state.rules.insert(name.clone(), Arc::clone(rules)) {
+            state.rules_bytes -= old.bytes;
+        }
+        state.rules_bytes += rules.bytes;
+    }
+
+    /// As [`Self::change`], of what counts for every bucket.
+    pub(crate) async fn change_all<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let changing = Changing::begin(self, None);
+        changing.over(work).await
+    }
+
+    /// Runs what may change a bucket's record in the catalogue, or its configurations. To be called in a task that nobody drops half-way.
     pub(crate) async fn change<T>(
         &self,
         name: &BucketName,
         work: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        let mut changing = Changing::begin(self, name);
-        let told = work.await;
-        changing.outcome_known = !matches!(told, Err(Failure::Unknown(_)));
-        told
+        let changing = Changing::begin(self, Some(name));
+        changing.over(work).await
     }
 }
 
@@ -96,11 +166,24 @@ struct Changing<'a> {
 }
 
 impl<'a> Changing<'a> {
-    fn begin(known: &'a KnownBuckets, name: &BucketName) -> Self {
+    async fn over<T>(
+        mut self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let told = work.await;
+        self.outcome_known = !matches!(told, Err(Failure::Unknown(_)));
+        told
+    }
+
+    /// `None` is every bucket.
+    fn begin(known: &'a KnownBuckets, name: Option<&BucketName>) -> Self {
         let mut state = known.state();
         state.changing += 1;
         state.begun += 1;
-        state.open.remove(name);
+        match name {
+            Some(name) => state.forget(name),
+            None => state.forget_all(),
+        }
         Self { known, outcome_known: false }
     }
 }
@@ -111,7 +194,7 @@ impl Drop for Changing<'_> {
         state.changing -= 1;
         if !self.outcome_known {
             state.off = true;
-            state.open.clear();
+            state.forget_all();
         }
     }
 }

@@ -22,6 +22,7 @@ mod bucket;
 mod buckets;
 mod check;
 mod clock;
+mod config;
 mod copy;
 mod core;
 mod delete;
@@ -60,6 +61,7 @@ pub use bucket::{
 };
 pub use check::{CheckOptions, Checked, Finding, StoreCheck};
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use config::{BucketRules, CONFIGURATION_BYTES_MAX, ConfigEntries, ConfigError, ConfigKind};
 pub use edit::EditOutput;
 pub use error::{
     AppendError, BucketError, BucketSetting, CopyError, CreateBucketError, DeleteBucketError,

@@ -6,12 +6,12 @@ use ossia_store::{Health, Store};
 use tokio::sync::{OwnedRwLockWriteGuard, Semaphore};
 
 use crate::{
-    AppendError, AppendInput, AppendOutput, Bucket, BucketError, BucketStat, BucketUsage, Clock,
-    CopyError, CopyInput, CopyOutput, CreateBucketError, CreateBucketInput, DeleteBucketError,
-    DeleteError, DeleteOutput, EditOutput, Failure, ListBucketsInput, ListBucketsOutput, ListError,
-    ListInput, ListOutput, ObjectInfo, OpenError, OpenObject, PutError, PutInput, PutOutput,
-    PutSymlinkInput, PutSymlinkOutput, ReadObjectError, ScrubFigures, SealError, SealInput,
-    SealOutput, Settings,
+    AppendError, AppendInput, AppendOutput, Bucket, BucketError, BucketRules, BucketStat,
+    BucketUsage, Clock, ConfigEntries, ConfigError, ConfigKind, CopyError, CopyInput, CopyOutput,
+    CreateBucketError, CreateBucketInput, DeleteBucketError, DeleteError, DeleteOutput, EditOutput,
+    Failure, ListBucketsInput, ListBucketsOutput, ListError, ListInput, ListOutput, ObjectInfo,
+    OpenError, OpenObject, PutError, PutInput, PutOutput, PutSymlinkInput, PutSymlinkOutput,
+    ReadObjectError, ScrubFigures, SealError, SealInput, SealOutput, Settings,
     core::{Core, DETACHED_MAX},
     known::KnownBuckets,
     multipart::Completions,
@@ -146,6 +146,40 @@ impl Objects {
     /// [`DeleteBucketError`].
     pub async fn delete_bucket(&self, name: &BucketName) -> Result<(), DeleteBucketError> {
         self.core.delete_bucket(name).await
+    }
+
+    /// The documents of a bucket's configuration; of the account's where no bucket is named.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub async fn configuration(
+        &self,
+        bucket: Option<&BucketName>,
+        kind: ConfigKind,
+    ) -> Result<ConfigEntries, ConfigError> {
+        self.core.configuration(bucket, kind).await
+    }
+
+    /// Changes the documents of a bucket's configuration; of the account's where no bucket is named. `edit` is a pure function of
+    /// what is there and may run more than once.
+    ///
+    /// # Errors
+    /// [`ConfigError`], that of `edit` among them.
+    pub async fn configure(
+        &self,
+        bucket: Option<&BucketName>,
+        kind: ConfigKind,
+        edit: impl Fn(ConfigEntries) -> Result<ConfigEntries, ConfigError> + Send + Sync + 'static,
+    ) -> Result<(), ConfigError> {
+        self.core.configure(bucket, kind, edit).await
+    }
+
+    /// What requests to a bucket are decided by. A bucket that is not there has only the account's.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn rules(&self, bucket: &BucketName) -> Result<Arc<BucketRules>, Failure> {
+        self.core.rules(bucket).await
     }
 
     /// Lists buckets by name.

@@ -4,6 +4,7 @@
 //! whose loss would do harm needs a new format byte, which older programs refuse as damaged. Nothing here panics on any bytes.
 
 mod bucket;
+mod config;
 mod content;
 mod head;
 mod upload;
@@ -16,6 +17,7 @@ use thiserror::Error;
 use crate::Failure;
 
 pub(crate) use bucket::{BucketRecord, BucketState, Catalogue, Counters, Dropped};
+pub(crate) use config::ConfigRecord;
 pub(crate) use content::{Extent, Reference, Source, Tombstone};
 pub(crate) use head::{Content, Head, Kind};
 pub(crate) use upload::{Leftover, Making, Part, Upload};

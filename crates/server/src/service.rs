@@ -6,7 +6,7 @@
 use std::{fmt, sync::Arc};
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use ossia_objects::{Bucket, BucketError, Clock, Health, Objects, ReadObjectError};
+use ossia_objects::{Bucket, BucketError, BucketRules, Clock, Health, Objects, ReadObjectError};
 use ossia_protocol::{
     addressing::{Addressing, RequestTarget, Target},
     auth::RequestParts,
@@ -60,6 +60,17 @@ pub(crate) struct Call<'r> {
     pub(crate) caller: Caller,
     /// The bucket named, where the operation needs one that exists.
     pub(crate) bucket: Option<Bucket>,
+    /// What requests to that bucket are decided by.
+    pub(crate) rules: Arc<BucketRules>,
+}
+
+/// What became known of a request before it was answered.
+#[derive(Default)]
+struct Told {
+    operation: Option<Operation>,
+    /// Only of requests from another origin.
+    bucket: Option<BucketName>,
+    rules: Option<Arc<BucketRules>>,
 }
 
 /// The path of the health check, where Host is a service name or an address.
@@ -71,15 +82,16 @@ impl Service for App {
     }
 
     async fn answer(&self, request: Request) -> Reply {
-        let mut operation = None;
-        let reply = match self.run(&request, &mut operation).await {
+        let mut told = Told::default();
+        let mut reply = match self.run(&request, &mut told).await {
             Ok(reply) => reply,
             Err(error) => {
                 let host = host_of(&request.headers);
                 errors::render(&error, request.id, &host, request.method == Method::HEAD)
             }
         };
-        self.meters.answered(operation, reply.status);
+        self.cors(&request, &told, &mut reply).await;
+        self.meters.answered(told.operation, reply.status);
         reply
     }
 
@@ -116,12 +128,8 @@ fn headers_too_large(max: usize) -> OssError {
 }
 
 impl App {
-    /// Answers; tells the operation as soon as it is known.
-    async fn run(
-        &self,
-        request: &Request,
-        told: &mut Option<Operation>,
-    ) -> Result<Reply, OssError> {
+    /// Answers; tells operation, bucket and rules as soon as they are known.
+    async fn run(&self, request: &Request, told: &mut Told) -> Result<Reply, OssError> {
         self.check_limits(request)?;
         let raw = request.target.path_and_query().map_or("/", |target| target.as_str());
         let parts = RequestTarget::split(raw);
@@ -146,15 +154,34 @@ impl App {
             query: &query,
             header: &|name| first(&request.headers, name),
         })?;
-        *told = Some(operation);
+        told.operation = Some(operation);
         if operation == Operation::OptionObject {
             // Browsers do not sign it.
-            return handlers::preflight(&request.headers);
+            let rules = self.rules(self.bucket(operation, &target).await?.as_ref()).await?;
+            told.rules = Some(Arc::clone(&rules));
+            return handlers::cors::preflight(&request.headers, &rules);
+        }
+        if request.headers.contains_key(header::ORIGIN) {
+            told.bucket = bucket_name(&target).ok();
         }
         let caller = self.identify(request, operation, &target, &query).await?;
         let bucket = self.bucket(operation, &target).await?;
-        let call =
-            Call { app: self, request, operation, target: &target, query: &query, caller, bucket };
+        let rules = self.rules(bucket.as_ref()).await?;
+        told.rules = Some(Arc::clone(&rules));
+        let call = Call {
+            app: self,
+            request,
+            operation,
+            target: &target,
+            query: &query,
+            caller,
+            bucket,
+            rules,
+        };
+        call.check_rules()?;
+        if let Some(answer) = Box::pin(handlers::website::serve(&call)).await {
+            return answer;
+        }
         call.check_access().await?;
         handlers::handle(&call).await
     }
@@ -247,6 +274,33 @@ impl App {
     }
 }
 
+impl App {
+    async fn rules(&self, bucket: Option<&Bucket>) -> Result<Arc<BucketRules>, OssError> {
+        match bucket {
+            Some(bucket) => {
+                let rules = self.objects.rules(&bucket.name).await;
+                rules.map_err(|failure| errors::failure(&failure))
+            }
+            None => Ok(Arc::default()),
+        }
+    }
+
+    /// Adds what a page of another origin needs to see, to errors as well: one that came before the bucket was looked up, too.
+    async fn cors(&self, request: &Request, told: &Told, reply: &mut Reply) {
+        let rules = match (&told.rules, &told.bucket) {
+            (Some(rules), _) => Arc::clone(rules),
+            (None, Some(name)) if reply.status != StatusCode::NOT_FOUND => {
+                self.objects.rules(name).await.unwrap_or_default()
+            }
+            _ => return,
+        };
+        let preflight = told.operation == Some(Operation::OptionObject);
+        let method = request.method.as_str();
+        let headers = &mut reply.headers;
+        handlers::cors::decorate(&request.headers, method, preflight, &rules, headers);
+    }
+}
+
 /// What a proxy in front may read otherwise than this server does: two hosts, or a body under more codings than `chunked`, which
 /// would be stored as it is coded.
 fn check_framing(headers: &HeaderMap) -> Result<(), OssError> {
@@ -276,6 +330,74 @@ fn bucket_name(target: &Target) -> Result<BucketName, OssError> {
 }
 
 impl Call<'_> {
+    /// What the bucket asks of every request, before anybody's rights are looked at.
+    fn check_rules(&self) -> Result<(), OssError> {
+        let denied = |message: &'static str| {
+            let name = self.bucket.as_ref().map(|bucket| bucket.name.as_str());
+            OssError::new(ErrorCode::AccessDenied)
+                .with_message(message)
+                .with_field("BucketName", name.unwrap_or_default())
+        };
+        if let Some(referer) = &self.rules.referer
+            && self.header("authorization").is_none()
+            && self.operation != Operation::PostObject
+            && !referer.allows(&String::from_utf8_lossy(self.header("referer").unwrap_or_default()))
+        {
+            return Err(denied("You are denied by bucket referer policy."));
+        }
+        if self.rules.payment.requester
+            && self.caller != Caller::Root
+            && self.header_text("x-oss-request-payer") != Some("requester")
+        {
+            let message = "Access denied for requester pay bucket";
+            return Err(denied(message).with_ec("0003-00000703"));
+        }
+        let public = |value: &str| matches!(value, "public-read" | "public-read-write");
+        if self.rules.blocked && self.header_text("x-oss-object-acl").is_some_and(public) {
+            return Err(denied("Public access is blocked: the ACL must not be public."));
+        }
+        Ok(())
+    }
+
+    /// Whether an object under this key must not be overwritten by this caller, whatever its request says.
+    pub(crate) fn overwrite_forbidden(&self, key: &ObjectKey) -> bool {
+        let account = &self.app.account;
+        self.rules.overwrite.forbids(key.as_str(), |principal| {
+            principal == "*"
+                || (self.caller == Caller::Root
+                    && (principal == account
+                        || principal.ends_with(&format!(":ram::{account}:root"))))
+        })
+    }
+
+    /// The most bytes that may come under a key, by the bucket's quota. `appends` when they are added to what is there.
+    pub(crate) async fn quota_room(
+        &self,
+        key: &ObjectKey,
+        appends: bool,
+        announced: Option<u64>,
+    ) -> Result<u64, OssError> {
+        let Some(quota) = self.rules.quota.filter(|quota| quota.strict) else {
+            return Ok(u64::MAX);
+        };
+        let name = self.bucket_name()?;
+        let stat = self.app.objects.bucket_stat(&name).await;
+        let used = stat.map_err(|error| errors::bucket(error, &name))?.storage;
+        let replaced = match self.app.objects.head(&name, key).await {
+            Ok(info) if !appends => info.length,
+            Ok(_) | Err(ReadObjectError::NoSuchKey | ReadObjectError::NoSuchBucket) => 0,
+            Err(ReadObjectError::Store(failure)) => return Err(errors::failure(&failure)),
+        };
+        // What does not grow the bucket is free, however full it is.
+        let room = quota.bytes.saturating_sub(used.saturating_sub(replaced)).max(replaced);
+        if announced.is_some_and(|length| length > room) || (announced.is_none() && room == 0) {
+            return Err(OssError::new(ErrorCode::QuotaExceeded)
+                .with_field("BucketName", name.as_str())
+                .with_field("StorageQuota", quota.bytes.to_string()));
+        }
+        Ok(room)
+    }
+
     async fn check_access(&self) -> Result<(), OssError> {
         let object = match (self.caller, grade(self.operation), self.target.key.is_some()) {
             // The root key needs no ACL, and the others' ACLs say nothing about what is the owner's.
@@ -319,8 +441,17 @@ impl Call<'_> {
         operation: Operation,
         object: Option<ossia_protocol::attributes::ObjectAcl>,
     ) -> Result<(), OssError> {
-        let circumstances =
-            Circumstances { bucket: self.bucket.as_ref().map(|bucket| bucket.acl), object };
+        if self.caller == Caller::Anonymous && self.rules.policy.is_some_and(|policy| policy.denies)
+        {
+            // Its statements are not decided yet: what one may deny is not let through by an ACL.
+            return Err(OssError::new(ErrorCode::AccessDenied)
+                .with_message("Access denied by bucket policy."));
+        }
+        let bucket = self.bucket.as_ref().map(|bucket| bucket.acl);
+        let circumstances = Circumstances {
+            bucket: bucket.map(|acl| self.rules.effective_bucket_acl(acl)),
+            object: object.map(|acl| self.rules.effective_object_acl(acl)),
+        };
         decide(&self.caller, operation, circumstances).into_result()
     }
 

@@ -31,7 +31,8 @@ pub(super) async fn append_object(call: &Call<'_>) -> Result<Reply, OssError> {
     };
     let announced = Announced::read(call)?;
     let limit = call.app.config.append.max_bytes;
-    let body = announced.body(call, limit).await?;
+    let room = call.quota_room(&key, true, announced.length()).await?;
+    let body = announced.body(call, limit.min(room)).await?;
     let class = creation
         .as_ref()
         .and_then(|creation| creation.storage_class)

@@ -89,7 +89,8 @@ pub(super) async fn put_symlink(call: &Call<'_>) -> Result<Reply, OssError> {
         let message = "The storage class does not support symbolic links.";
         return Err(OssError::invalid_argument("x-oss-storage-class", class.as_str(), message));
     }
-    let forbid_overwrite = attributes::forbid_overwrite(&headers)?;
+    let forbid_overwrite =
+        attributes::forbid_overwrite(&headers)? || call.overwrite_forbidden(&key);
     let input = PutSymlinkInput {
         bucket: bucket.clone(),
         key: key.clone(),

@@ -3,7 +3,7 @@
 use http::{HeaderValue, StatusCode, header};
 use ossia_objects::{Bucket, BucketError, ClassStat, CreateBucketInput, ListBucketsInput};
 use ossia_protocol::{
-    attributes::{self, StorageClass},
+    attributes::{self, BucketAcl, StorageClass},
     error::{EC_BUCKET_XML, ErrorCode, OssError},
     names::BucketName,
     xml::{
@@ -52,9 +52,16 @@ pub(super) async fn list_buckets(call: &Call<'_>) -> Result<Reply, OssError> {
         marker: (!marker.is_empty()).then(|| marker.clone()),
         limit,
     };
-    let mut output =
-        call.app.objects.list_buckets(input).await.map_err(|failure| errors::failure(&failure))?;
-    if !in_resource_group(call)? || filters_by_tag(call) {
+    let tag = tag_filter(call)?;
+    let filtered_by_tag = tag.is_some();
+    let mut output = match tag {
+        Some(tag) => list_tagged(call, input, tag).await?,
+        None => {
+            let listed = call.app.objects.list_buckets(input).await;
+            listed.map_err(|failure| errors::failure(&failure))?
+        }
+    };
+    if !in_resource_group(call)? {
         output.buckets.clear();
         output.truncated = false;
     }
@@ -62,7 +69,7 @@ pub(super) async fn list_buckets(call: &Call<'_>) -> Result<Reply, OssError> {
         .iter()
         .any(|name| call.query.get_bytes(name).is_some_and(|value| !value.is_empty()));
     let next_marker = output.next_marker.filter(|_| output.truncated);
-    let page = (filtered || output.truncated).then_some(BucketsPage {
+    let page = (filtered || filtered_by_tag || output.truncated).then_some(BucketsPage {
         prefix,
         marker,
         max_keys,
@@ -98,11 +105,60 @@ fn in_resource_group(call: &Call<'_>) -> Result<bool, OssError> {
     }
 }
 
-/// No bucket has tags yet, so a filter by tag leaves none.
-fn filters_by_tag(call: &Call<'_>) -> bool {
-    ["tag-key", "tagging"]
-        .iter()
-        .any(|name| call.query.get_bytes(name).is_some_and(|value| !value.is_empty()))
+/// The tag that a listing is filtered by: `tag-key` with or without `tag-value`, or `tagging="key":"value"`.
+fn tag_filter(call: &Call<'_>) -> Result<Option<(String, Option<String>)>, OssError> {
+    let (key, value) = (text(call, "tag-key")?, text(call, "tag-value")?);
+    if !key.is_empty() {
+        return Ok(Some((key, Some(value).filter(|value| !value.is_empty()))));
+    }
+    if !value.is_empty() {
+        return Err(OssError::invalid_argument("tag-value", value, "The tag key is missing."));
+    }
+    let pair = text(call, "tagging")?;
+    if pair.is_empty() {
+        return Ok(None);
+    }
+    let parts = pair.trim().strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    match parts.and_then(|parts| parts.split_once("\":\"")) {
+        Some((key, value)) => Ok(Some((key.to_owned(), Some(value.to_owned())))),
+        None => Err(OssError::invalid_argument("tagging", pair, "The tag is not valid.")),
+    }
+}
+
+/// A page of the buckets that have a tag. The buckets of an account are few: they are all looked at.
+async fn list_tagged(
+    call: &Call<'_>,
+    mut input: ListBucketsInput,
+    (key, value): (String, Option<String>),
+) -> Result<ossia_objects::ListBucketsOutput, OssError> {
+    let objects = &call.app.objects;
+    let limit = std::mem::replace(&mut input.limit, 1_000);
+    let mut output = ossia_objects::ListBucketsOutput::default();
+    loop {
+        let page = objects.list_buckets(input.clone()).await;
+        let page = page.map_err(|failure| errors::failure(&failure))?;
+        for bucket in page.buckets {
+            let rules = objects.rules(&bucket.name).await;
+            let rules = rules.map_err(|failure| errors::failure(&failure))?;
+            let wanted = |tag: &attributes::Tag| {
+                tag.key == key && value.as_ref().is_none_or(|value| tag.value == *value)
+            };
+            if !rules.tags.tags.iter().any(wanted) {
+                continue;
+            }
+            if output.buckets.len() == limit {
+                output.truncated = true;
+                output.next_marker =
+                    output.buckets.last().map(|last| last.name.as_str().to_owned());
+                return Ok(output);
+            }
+            output.buckets.push(bucket);
+        }
+        if page.next_marker.is_none() {
+            return Ok(output);
+        }
+        input.marker = page.next_marker;
+    }
 }
 
 pub(super) async fn put_bucket(call: &Call<'_>) -> Result<Reply, OssError> {
@@ -112,6 +168,7 @@ pub(super) async fn put_bucket(call: &Call<'_>) -> Result<Reply, OssError> {
         return Err(OssError::new(ErrorCode::OperationNotSupported)
             .with_field("Detail", "Hierarchical namespaces are not supported."));
     }
+    check_block(call, &name, acl).await?;
     let configuration = CreateBucketConfiguration::parse(
         &configuration_body(call, CONFIGURATION_BYTES_MAX).await?,
     )?;
@@ -122,6 +179,24 @@ pub(super) async fn put_bucket(call: &Call<'_>) -> Result<Reply, OssError> {
         redundancy: configuration.data_redundancy_type,
     };
     create(call, input).await
+}
+
+/// Refuses a public ACL where public access is blocked, by the bucket or by the account.
+async fn check_block(
+    call: &Call<'_>,
+    name: &BucketName,
+    acl: Option<BucketAcl>,
+) -> Result<(), OssError> {
+    if !matches!(acl, Some(BucketAcl::PublicRead | BucketAcl::PublicReadWrite)) {
+        return Ok(());
+    }
+    let rules = call.app.objects.rules(name).await;
+    if rules.map_err(|failure| errors::failure(&failure))?.blocked {
+        return Err(OssError::new(ErrorCode::AccessDenied)
+            .with_message("Public access is blocked: the ACL must not be public.")
+            .with_field("BucketName", name.as_str()));
+    }
+    Ok(())
 }
 
 async fn create(call: &Call<'_>, input: CreateBucketInput) -> Result<Reply, OssError> {
@@ -161,6 +236,7 @@ pub(super) async fn delete_bucket(call: &Call<'_>) -> Result<Reply, OssError> {
 
 pub(super) fn get_bucket_info(call: &Call<'_>) -> Result<Reply, OssError> {
     let bucket = existing(call)?;
+    let log = call.rules.logging.enabled.as_ref();
     let info = BucketInfo {
         name: bucket.name.as_str().to_owned(),
         creation_date: seconds(bucket.created),
@@ -170,12 +246,12 @@ pub(super) fn get_bucket_info(call: &Call<'_>) -> Result<Reply, OssError> {
         storage_class: bucket.storage_class,
         data_redundancy_type: bucket.redundancy,
         versioning: None,
-        block_public_access: false,
+        block_public_access: call.rules.bucket_blocked,
         owner: owner(call),
         acl: bucket.acl,
         sse_algorithm: None,
-        log_bucket: String::new(),
-        log_prefix: String::new(),
+        log_bucket: log.map(|log| log.bucket.as_str().to_owned()).unwrap_or_default(),
+        log_prefix: log.map(|log| log.prefix.clone()).unwrap_or_default(),
     };
     Ok(document(info.to_xml()))
 }
@@ -189,6 +265,7 @@ pub(super) async fn put_bucket_acl(call: &Call<'_>) -> Result<Reply, OssError> {
     let name = call.bucket_name()?;
     let objects = &call.app.objects;
     let acl = attributes::bucket_acl(&HeaderView(call.headers()))?;
+    check_block(call, &name, acl).await?;
     let changed = match acl {
         Some(acl) => objects.set_bucket_acl(&name, acl).await,
         None => objects.bucket(&name).await.map(|_| ()),

@@ -5,7 +5,7 @@ use ossia_objects::{CopyInput, ReadObjectError};
 use ossia_protocol::{
     attributes::{self, CopySource, ObjectAttributes},
     conditions::Conditions,
-    error::OssError,
+    error::{ErrorCode, OssError},
     operation::Operation,
     xml::CopyObjectOutput,
 };
@@ -36,6 +36,11 @@ pub(super) async fn copy_object(call: &Call<'_>) -> Result<Reply, OssError> {
         return Err(OssError::no_such_version(source.key.as_str(), version));
     }
     let parsed = ObjectAttributes::parse(&headers)?;
+    if call.rules.quota.is_some_and(|quota| quota.strict)
+        && let Ok(info) = call.app.objects.head(&source.bucket, &source.key).await
+    {
+        call.quota_room(&key, false, Some(info.length)).await?;
+    }
     let input = CopyInput {
         source_bucket: source.bucket.clone(),
         source_key: source.key.clone(),
@@ -48,7 +53,7 @@ pub(super) async fn copy_object(call: &Call<'_>) -> Result<Reply, OssError> {
         tags: pairs(parsed.tags),
         acl: parsed.acl,
         storage_class: parsed.storage_class,
-        forbid_overwrite: attributes::forbid_overwrite(&headers)?,
+        forbid_overwrite: attributes::forbid_overwrite(&headers)? || call.overwrite_forbidden(&key),
     };
     let output = call
         .app
@@ -91,6 +96,14 @@ pub(super) async fn check_source_access(
         Err(ReadObjectError::NoSuchBucket | ReadObjectError::NoSuchKey) => None,
         Err(ReadObjectError::Store(failure)) => return Err(errors::failure(&failure)),
     };
-    let circumstances = Circumstances { bucket: Some(bucket.acl), object };
+    let rules = call.app.objects.rules(&source.bucket).await;
+    let rules = rules.map_err(|failure| errors::failure(&failure))?;
+    if rules.policy.is_some_and(|policy| policy.denies) {
+        return Err(OssError::new(ErrorCode::AccessDenied));
+    }
+    let circumstances = Circumstances {
+        bucket: Some(rules.effective_bucket_acl(bucket.acl)),
+        object: object.map(|acl| rules.effective_object_acl(acl)),
+    };
     decide(&call.caller, Operation::GetObject, circumstances).into_result()
 }

@@ -5,7 +5,9 @@
 mod append;
 mod attributes;
 mod bucket;
+mod config;
 mod copy;
+pub(crate) mod cors;
 mod delete;
 pub(crate) mod error;
 mod fields;
@@ -14,12 +16,9 @@ mod multipart;
 mod put;
 mod read;
 mod upload;
+pub(crate) mod website;
 
-use http::{HeaderMap, header};
-use ossia_protocol::{
-    error::{ErrorCode, OssError},
-    operation::Operation,
-};
+use ossia_protocol::{error::OssError, operation::Operation};
 
 use crate::{http::Reply, service::Call};
 
@@ -65,28 +64,12 @@ pub(crate) async fn handle(call: &Call<'_>) -> Result<Reply, OssError> {
         DeleteObjectTagging => Box::pin(attributes::delete_object_tagging(call)).await,
         PutSymlink => Box::pin(attributes::put_symlink(call)).await,
         GetSymlink => Box::pin(attributes::get_symlink(call)).await,
-        // Answered before a caller is looked for, see `preflight`.
-        OptionObject => preflight(call.headers()),
+        // Answered before a caller is looked for, see `cors`.
+        OptionObject => cors::preflight(call.headers(), &call.rules),
         DescribeRegions
         | PutPublicAccessBlock
         | GetPublicAccessBlock
         | DeletePublicAccessBlock
-        | GetUserQoSInfo
-        | ListUserDataRedundancyTransition
-        | ListCloudBoxes
-        | ListAccessPoints
-        | ListAccessPointsForObjectProcess
-        | WriteGetObjectResponse
-        | ListResourcePools
-        | GetResourcePoolInfo
-        | ListResourcePoolBuckets
-        | PutResourcePoolRequesterQoSInfo
-        | GetResourcePoolRequesterQoSInfo
-        | ListResourcePoolRequesterQoSInfos
-        | DeleteResourcePoolRequesterQoSInfo
-        | ListObjectVersions
-        | PostObject
-        | PutBucketVersioning
         | PutBucketLifecycle
         | GetBucketLifecycle
         | DeleteBucketLifecycle
@@ -117,13 +100,6 @@ pub(crate) async fn handle(call: &Call<'_>) -> Result<Reply, OssError> {
         | GetBucketInventory
         | ListBucketInventory
         | DeleteBucketInventory
-        | InitiateBucketWorm
-        | AbortBucketWorm
-        | CompleteBucketWorm
-        | ExtendBucketWorm
-        | GetBucketWorm
-        | PutBucketObjectWormConfiguration
-        | GetBucketObjectWormConfiguration
         | PutBucketOverwriteConfig
         | GetBucketOverwriteConfig
         | DeleteBucketOverwriteConfig
@@ -132,7 +108,30 @@ pub(crate) async fn handle(call: &Call<'_>) -> Result<Reply, OssError> {
         | DeleteBucketPublicAccessBlock
         | PutBucketStorageQuota
         | GetBucketStorageQuota
-        | DeleteBucketStorageQuota
+        | DeleteBucketStorageQuota => Box::pin(config::handle(call)).await,
+        GetUserQoSInfo
+        | ListUserDataRedundancyTransition
+        | ListCloudBoxes
+        | ListAccessPoints
+        | ListAccessPointsForObjectProcess
+        | WriteGetObjectResponse
+        | ListResourcePools
+        | GetResourcePoolInfo
+        | ListResourcePoolBuckets
+        | PutResourcePoolRequesterQoSInfo
+        | GetResourcePoolRequesterQoSInfo
+        | ListResourcePoolRequesterQoSInfos
+        | DeleteResourcePoolRequesterQoSInfo
+        | ListObjectVersions
+        | PostObject
+        | PutBucketVersioning
+        | InitiateBucketWorm
+        | AbortBucketWorm
+        | CompleteBucketWorm
+        | ExtendBucketWorm
+        | GetBucketWorm
+        | PutBucketObjectWormConfiguration
+        | GetBucketObjectWormConfiguration
         | PutBucketAccessMonitor
         | PutBucketTransferAcceleration
         | GetBucketTransferAcceleration
@@ -233,19 +232,4 @@ pub(crate) async fn handle(call: &Call<'_>) -> Result<Reply, OssError> {
         | PostVodPlaylist
         | GetVodPlaylist => Err(OssError::operation_not_implemented(call.operation.name())),
     }
-}
-
-/// A browser's question before a request from another origin. No bucket has a rule yet, so the answer is no.
-pub(crate) fn preflight(headers: &HeaderMap) -> Result<Reply, OssError> {
-    let lacks =
-        |message: &'static str| Err(OssError::new(ErrorCode::BadRequest).with_message(message));
-    if !headers.contains_key(header::ORIGIN) {
-        return lacks("Insufficient information. Origin request header needed.");
-    }
-    if !headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
-        return lacks(
-            "Insufficient information. Request Access-Control-Request-Method header needed.",
-        );
-    }
-    Err(OssError::cors_forbidden())
 }

@@ -17,13 +17,15 @@ pub(super) async fn put_object(call: &Call<'_>) -> Result<Reply, OssError> {
     attributes::refuse_conditions(&headers)?;
     refuse_callback(call)?;
     let creation = creation(call)?;
-    let forbid_overwrite = attributes::forbid_overwrite(&headers)?;
+    let forbid_overwrite =
+        attributes::forbid_overwrite(&headers)? || call.overwrite_forbidden(&key);
     let announced = Announced::read(call)?;
     let (length, limit) = (announced.length(), call.app.config.limits.put_bytes);
     if let Some(length) = length.filter(|length| *length > limit) {
         return Err(OssError::entity_too_large(limit, Some(length)));
     }
-    let body = announced.body(call, limit).await?;
+    let room = call.quota_room(&key, false, length).await?;
+    let body = announced.body(call, limit.min(room)).await?;
     let input =
         PutInput { bucket: bucket.clone(), key: key.clone(), creation, body, forbid_overwrite };
     let output = call

@@ -9,6 +9,7 @@ mod append;
 mod attributes;
 mod auth;
 mod buckets;
+mod config;
 mod copy;
 mod dispatch;
 mod drive;

@@ -5,8 +5,36 @@
 //!
 //! | file | owns |
 //! |---|---|
+//! | `schema.rs` | grammars as tables, and the writer that keeps what they name |
 //! | `tagging.rs` | tags of objects and buckets |
+//! | `cors.rs`, `referer.rs`, `website.rs` | who may look, and what is shown |
+//! | `lifecycle.rs`, `inventory.rs` | work that is done in the background |
+//! | `overwrite.rs`, `policy.rs`, `small.rs` | the rest |
 
+mod cors;
+mod inventory;
+mod lifecycle;
+mod overwrite;
+mod policy;
+mod referer;
+mod schema;
+mod small;
 mod tagging;
+mod website;
 
+pub use self::cors::{CORS_RULES_MAX, CorsConfiguration, CorsRule};
+pub use self::inventory::InventoryConfiguration;
+pub use self::lifecycle::{
+    LIFECYCLE_RULES_MAX, LifecycleConfiguration, LifecycleRule, NotFilter, Transition, When,
+};
+pub use self::overwrite::{OVERWRITE_RULES_MAX, OverwriteConfiguration, OverwriteRule};
+pub use self::policy::{POLICY_BYTES_MAX, PolicySummary};
+pub use self::referer::RefererConfiguration;
+pub use self::small::{
+    LoggingConfiguration, LoggingTarget, PublicAccessBlockConfiguration, QuotaConfiguration,
+    RegionInfo, RequestPaymentConfiguration, policy_status, region_list,
+};
 pub use self::tagging::{BUCKET_TAGS_MAX, Tagging};
+pub use self::website::{
+    ErrorDocument, HeaderCondition, IndexDocument, Redirect, RoutingRule, WebsiteConfiguration,
+};

@@ -1,0 +1,159 @@
+//! `InventoryConfiguration`: which lists of a bucket's objects are made, how often, and where they go.
+
+use super::schema::{
+    Node, group, invalid, leaf, leaves, malformed, not_done, read_root, texts, write,
+};
+use crate::error::{ErrorCode, OssError};
+use crate::xml::writer::Writer;
+use crate::xml::{SMALL, XmlError};
+
+const ARN_PREFIX: &str = "acs:oss:::";
+const FIELDS: [&str; 10] = [
+    "Size",
+    "LastModifiedDate",
+    "ETag",
+    "StorageClass",
+    "IsMultipartUploaded",
+    "EncryptionStatus",
+    "ObjectAcl",
+    "TaggingCount",
+    "ObjectType",
+    "Crc64",
+];
+
+const GRAMMAR: &[Node] = &[
+    leaf("Id"),
+    leaf("IsEnabled"),
+    group(
+        "Filter",
+        &[
+            leaf("Prefix"),
+            leaf("LastModifyBeginTimeStamp"),
+            leaf("LastModifyEndTimeStamp"),
+            leaf("LowerSizeBound"),
+            leaf("UpperSizeBound"),
+            leaf("StorageClass"),
+        ],
+    ),
+    group(
+        "Destination",
+        &[group(
+            "OSSBucketDestination",
+            &[leaf("Format"), leaf("AccountId"), leaf("RoleArn"), leaf("Bucket"), leaf("Prefix")],
+        )],
+    ),
+    group("Schedule", &[leaf("Frequency")]),
+    leaf("IncludedObjectVersions"),
+    group("OptionalFields", &[leaves("Field")]),
+];
+
+/// One inventory, checked, in the form that is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InventoryConfiguration {
+    /// Its id: letters, digits, `-`, `_` and `.`.
+    pub id: String,
+    /// The bucket that reports go to.
+    pub destination: String,
+    /// The element, without a declaration.
+    pub element: String,
+}
+
+impl InventoryConfiguration {
+    /// The `InventoryConfiguration` document.
+    pub fn to_xml(element: &str) -> String {
+        let mut text = Writer::document(0).finish();
+        text.push_str(element);
+        text
+    }
+
+    /// Reads and checks an `InventoryConfiguration` document.
+    ///
+    /// # Errors
+    /// 400 `MalformedXML`, `InvalidArgument`, and `NotImplemented` for reports that are to be encrypted.
+    pub fn parse(document: &[u8]) -> Result<Self, OssError> {
+        let root = read_root(document, "InventoryConfiguration", SMALL)?;
+        let missing = |name| malformed(XmlError::Missing(name));
+        let id = root.child_value("Id").ok_or_else(|| missing("Id"))?;
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if id.len() > 64 || !id.bytes().all(legal) {
+            return Err(invalid("Id", id, "The id of the inventory is not valid."));
+        }
+        match root.child_value("IsEnabled") {
+            Some("true" | "false") => {}
+            Some(_) => return Err(malformed(XmlError::Value("IsEnabled"))),
+            None => return Err(missing("IsEnabled")),
+        }
+        let destination = root.child("Destination").and_then(|d| d.child("OSSBucketDestination"));
+        let destination = destination.ok_or_else(|| missing("OSSBucketDestination"))?;
+        match destination.child_value("Format") {
+            Some("CSV") => {}
+            Some(other) => return Err(invalid("Format", other, "The format must be CSV.")),
+            None => return Err(missing("Format")),
+        }
+        let bucket = destination.child_value("Bucket").ok_or_else(|| missing("Bucket"))?;
+        let name = bucket
+            .strip_prefix(ARN_PREFIX)
+            .ok_or_else(|| invalid("Bucket", bucket, "The bucket must be acs:oss:::NAME."))?;
+        match destination.child("Encryption").map(|encryption| &*encryption.children) {
+            None | Some([]) => {}
+            Some([only, ..]) if only.name == "SSE-KMS" => {
+                return Err(OssError::new(ErrorCode::KmsServiceNotEnabled));
+            }
+            Some(_) => return Err(not_done("Inventory reports are not encrypted.")),
+        }
+        let frequency = root.child("Schedule").and_then(|s| s.child_value("Frequency"));
+        match frequency.ok_or_else(|| missing("Frequency"))? {
+            "Daily" | "Weekly" | "Monthly" | "Once" => {}
+            other => return Err(invalid("Frequency", other, "The frequency is not valid.")),
+        }
+        match root.child_value("IncludedObjectVersions") {
+            Some("All" | "Current") => {}
+            Some(other) => {
+                let message = "The included object versions must be All or Current.";
+                return Err(invalid("IncludedObjectVersions", other, message));
+            }
+            None => return Err(missing("IncludedObjectVersions")),
+        }
+        if let Some(fields) = root.child("OptionalFields") {
+            let unknown = |field: &String| !FIELDS.contains(&field.as_str());
+            if let Some(field) = texts(fields, "Field").into_iter().find(unknown) {
+                return Err(invalid("Field", &field, "The optional field is not known."));
+            }
+        }
+        if let Some(filter) = root.child("Filter") {
+            for name in [
+                "LastModifyBeginTimeStamp",
+                "LastModifyEndTimeStamp",
+                "LowerSizeBound",
+                "UpperSizeBound",
+            ] {
+                let value = filter.child_value(name);
+                if let Some(value) = value.filter(|value| value.parse::<u64>().is_err()) {
+                    return Err(invalid(name, value, "The value is not a number."));
+                }
+            }
+        }
+        let mut w = Writer::document(1024);
+        let start = Writer::document(0).finish().len();
+        write(&mut w, &root, "InventoryConfiguration", GRAMMAR);
+        let element = w.finish().split_off(start);
+        Ok(Self { id: id.to_owned(), destination: name.to_owned(), element })
+    }
+
+    /// A page of inventories as ListBucketInventory tells it, from kept elements; `next` is where the next page begins.
+    pub fn list(elements: &[String], next: Option<&str>) -> String {
+        let mut w = Writer::document(128);
+        w.open("ListInventoryConfigurationsResult");
+        let mut text = w.finish();
+        elements.iter().for_each(|element| text.push_str(element));
+        let start = Writer::document(0).finish().len();
+        let mut tail = Writer::document(128);
+        tail.boolean("IsTruncated", next.is_some());
+        if let Some(next) = next {
+            tail.text("NextContinuationToken", next);
+        }
+        tail.close("ListInventoryConfigurationsResult");
+        text.push_str(tail.finish().get(start..).unwrap_or_default());
+        text
+    }
+}

@@ -1,0 +1,363 @@
+//! `WebsiteConfiguration`: how anonymous readers see a bucket as a site.
+
+use super::schema::{
+    Node, group, groups, invalid, leaf, leaves, malformed, not_done, read_root, write,
+};
+use crate::error::OssError;
+use crate::xml::reader::{Element, Limits};
+use crate::xml::writer::Writer;
+use crate::xml::{XmlError, read_bool, read_number};
+
+const RULES_MAX: usize = 20;
+const HEADERS_MAX: usize = 10;
+const LIMITS: Limits = Limits { bytes: 64 * 1024, depth: 12, elements: 4096 };
+
+const HEADER: &[Node] = &[leaf("Key"), leaf("Equals"), leaf("StartsWith"), leaf("EndsWith")];
+const CONDITION: &[Node] = &[
+    leaf("KeyPrefixEquals"),
+    leaf("KeySuffixEquals"),
+    leaf("HttpErrorCodeReturnedEquals"),
+    groups("IncludeHeader", HEADER),
+];
+const REDIRECT: &[Node] = &[
+    leaf("RedirectType"),
+    leaf("PassQueryString"),
+    leaf("MirrorURL"),
+    leaf("MirrorPassQueryString"),
+    leaf("MirrorFollowRedirect"),
+    leaf("MirrorCheckMd5"),
+    group(
+        "MirrorHeaders",
+        &[
+            leaf("PassAll"),
+            leaves("Pass"),
+            leaves("Remove"),
+            groups("Set", &[leaf("Key"), leaf("Value")]),
+        ],
+    ),
+    leaf("Protocol"),
+    leaf("HostName"),
+    leaf("ReplaceKeyPrefixWith"),
+    leaf("EnableReplacePrefix"),
+    leaf("ReplaceKeyWith"),
+    leaf("HttpRedirectCode"),
+];
+const GRAMMAR: &[Node] = &[
+    group("IndexDocument", &[leaf("Suffix"), leaf("SupportSubDir"), leaf("Type")]),
+    group("ErrorDocument", &[leaf("Key"), leaf("HttpStatus")]),
+    group(
+        "RoutingRules",
+        &[groups(
+            "RoutingRule",
+            &[leaf("RuleNumber"), group("Condition", CONDITION), group("Redirect", REDIRECT)],
+        )],
+    ),
+];
+
+/// A site.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WebsiteConfiguration {
+    /// What a folder is shown as.
+    pub index: Option<IndexDocument>,
+    /// What is shown for a missing page.
+    pub error: Option<ErrorDocument>,
+    /// In order of their numbers; the first that matches decides.
+    pub rules: Vec<RoutingRule>,
+    /// The document that is kept and told.
+    pub document: String,
+}
+
+/// What a folder is shown as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexDocument {
+    /// The name of the page in its folder.
+    pub suffix: String,
+    /// Whether folders below the root have their own.
+    pub sub_dirs: bool,
+    /// What a key without its slash means where `key/` has a page: 0 redirects to it, 1 is missing, 2 shows the page.
+    pub kind: u8,
+}
+
+/// What is shown for a missing page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorDocument {
+    /// Its key.
+    pub key: String,
+    /// The status it is shown with: 404 or 200.
+    pub status: u16,
+}
+
+/// One rule.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RoutingRule {
+    /// Its place, unique.
+    pub number: u64,
+    /// What the key begins with.
+    pub key_prefix: String,
+    /// What the key ends with.
+    pub key_suffix: String,
+    /// The status that the plain answer would have.
+    pub error_code: Option<u16>,
+    /// What headers the request has.
+    pub headers: Vec<HeaderCondition>,
+    /// What is done.
+    pub redirect: Redirect,
+}
+
+/// What a request's header must be.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HeaderCondition {
+    /// Its name in lower case.
+    pub name: String,
+    /// Its whole value.
+    pub equals: Option<String>,
+    /// The start of its value.
+    pub starts_with: Option<String>,
+    /// The end of its value.
+    pub ends_with: Option<String>,
+}
+
+/// Where a rule leads.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Redirect {
+    /// Serves the other key instead of sending the client there.
+    pub internal: bool,
+    /// 301, 302 or 307.
+    pub status: u16,
+    /// `http` or `https`; `None` is that of the request.
+    pub protocol: Option<String>,
+    /// `None` is that of the request.
+    pub host: Option<String>,
+    /// The whole new key, in which `${key}` is the old one.
+    pub key: Option<String>,
+    /// What the prefix of the condition becomes; empty cuts it off.
+    pub key_prefix: Option<String>,
+    /// Whether the query goes along.
+    pub pass_query: bool,
+}
+
+impl WebsiteConfiguration {
+    /// Reads and checks a `WebsiteConfiguration` document.
+    ///
+    /// # Errors
+    /// 400 `MalformedXML`, `InvalidArgument`, and `NotImplemented` for rules that fetch from elsewhere.
+    pub fn parse(document: &[u8]) -> Result<Self, OssError> {
+        let root = read_root(document, "WebsiteConfiguration", LIMITS)?;
+        let rules = root.child("RoutingRules");
+        let rules = rules.into_iter().flat_map(|list| list.children_named("RoutingRule"));
+        let mut site = Self {
+            index: root.child("IndexDocument").map(IndexDocument::read).transpose()?,
+            error: root.child("ErrorDocument").map(ErrorDocument::read).transpose()?,
+            rules: rules.map(RoutingRule::read).collect::<Result<_, _>>()?,
+            document: String::new(),
+        };
+        if site.index.is_none() && site.error.is_none() && site.rules.is_empty() {
+            return Err(malformed(XmlError::Missing("IndexDocument")));
+        }
+        if site.rules.len() > RULES_MAX {
+            let error = XmlError::TooMany { element: "RoutingRule", limit: RULES_MAX };
+            return Err(malformed(error));
+        }
+        site.rules.sort_by_key(|rule| rule.number);
+        if site.rules.windows(2).any(|pair| pair[0].number == pair[1].number) {
+            return Err(invalid("RuleNumber", "", "The number of a rule must be unique."));
+        }
+        let mut w = Writer::document(document.len());
+        write(&mut w, &root, "WebsiteConfiguration", GRAMMAR);
+        site.document = w.finish();
+        Ok(site)
+    }
+}
+
+impl IndexDocument {
+    fn read(element: &Element) -> Result<Self, OssError> {
+        let suffix = element.child_value("Suffix");
+        let suffix = suffix.ok_or_else(|| malformed(XmlError::Missing("Suffix")))?;
+        if suffix.contains('/') {
+            return Err(invalid("Suffix", suffix, "The suffix must not contain a slash."));
+        }
+        let kind = match element.child_value("Type").unwrap_or("0") {
+            "0" => 0,
+            "1" => 1,
+            "2" => 2,
+            other => return Err(invalid("Type", other, "The type must be 0, 1 or 2.")),
+        };
+        let sub_dirs = read_bool(element, "SupportSubDir").map_err(malformed)?;
+        Ok(Self { suffix: suffix.to_owned(), sub_dirs, kind })
+    }
+}
+
+impl ErrorDocument {
+    fn read(element: &Element) -> Result<Self, OssError> {
+        let key = element.child_value("Key");
+        let key = key.ok_or_else(|| malformed(XmlError::Missing("Key")))?;
+        let status = match element.child_value("HttpStatus").unwrap_or("404") {
+            "404" => 404,
+            "200" => 200,
+            other => return Err(invalid("HttpStatus", other, "The status must be 200 or 404.")),
+        };
+        Ok(Self { key: key.to_owned(), status })
+    }
+}
+
+impl RoutingRule {
+    fn read(element: &Element) -> Result<Self, OssError> {
+        let number = read_number(element, "RuleNumber").map_err(malformed)?;
+        let number = number.filter(|number| *number > 0);
+        let mut rule = Self {
+            number: number.ok_or_else(|| malformed(XmlError::Missing("RuleNumber")))?,
+            ..Self::default()
+        };
+        if let Some(condition) = element.child("Condition") {
+            let text = |name| condition.child_value(name).unwrap_or_default().to_owned();
+            rule.key_prefix = text("KeyPrefixEquals");
+            rule.key_suffix = text("KeySuffixEquals");
+            if let Some(code) = condition.child_value("HttpErrorCodeReturnedEquals") {
+                let bad =
+                    || invalid("HttpErrorCodeReturnedEquals", code, "The status is not valid.");
+                let code = code.parse().ok().filter(|code| (400..600).contains(code));
+                rule.error_code = Some(code.ok_or_else(bad)?);
+            }
+            for header in condition.children_named("IncludeHeader") {
+                let text = |name| header.child_value(name).map(str::to_owned);
+                rule.headers.push(HeaderCondition {
+                    name: text("Key")
+                        .ok_or_else(|| malformed(XmlError::Missing("Key")))?
+                        .to_ascii_lowercase(),
+                    equals: text("Equals"),
+                    starts_with: text("StartsWith"),
+                    ends_with: text("EndsWith"),
+                });
+            }
+            if rule.headers.len() > HEADERS_MAX {
+                let error = XmlError::TooMany { element: "IncludeHeader", limit: HEADERS_MAX };
+                return Err(malformed(error));
+            }
+        }
+        let redirect = element.child("Redirect");
+        let redirect = redirect.ok_or_else(|| malformed(XmlError::Missing("Redirect")))?;
+        rule.redirect = Redirect::read(redirect)?;
+        Ok(rule)
+    }
+}
+
+impl Redirect {
+    fn read(element: &Element) -> Result<Self, OssError> {
+        let text = |name| element.child_value(name).map(str::to_owned);
+        let boolean = |name| read_bool(element, name).map_err(malformed);
+        let internal = match element.child_value("RedirectType") {
+            Some("External") => false,
+            Some("Internal") => true,
+            Some("Mirror" | "AliCDN") => {
+                return Err(not_done("Only redirects of type External and Internal are served."));
+            }
+            Some(other) => return Err(invalid("RedirectType", other, "The type is not known.")),
+            None => return Err(malformed(XmlError::Missing("RedirectType"))),
+        };
+        let status = match element.child_value("HttpRedirectCode").unwrap_or("301") {
+            "301" => 301,
+            "302" => 302,
+            "307" => 307,
+            other => {
+                let message = "The status must be 301, 302 or 307.";
+                return Err(invalid("HttpRedirectCode", other, message));
+            }
+        };
+        let protocol = text("Protocol");
+        if let Some(other) = protocol.as_deref().filter(|text| !matches!(*text, "http" | "https")) {
+            return Err(invalid("Protocol", other, "The protocol must be http or https."));
+        }
+        let host = text("HostName");
+        if let Some(host) = host.as_deref()
+            && !host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b))
+        {
+            return Err(invalid("HostName", host, "The host name is not valid."));
+        }
+        let (key, prefix) = (text("ReplaceKeyWith"), text("ReplaceKeyPrefixWith"));
+        let enable = boolean("EnableReplacePrefix")?;
+        if key.is_some() && (prefix.is_some() || enable) {
+            let message = "A key and a prefix can not both be replaced.";
+            return Err(invalid("ReplaceKeyWith", "", message));
+        }
+        let key_prefix = if enable { Some(prefix.unwrap_or_default()) } else { prefix };
+        let pass_query = boolean("PassQueryString")?;
+        Ok(Self { internal, status, protocol, host, key, key_prefix, pass_query })
+    }
+
+    /// The key that this leads to from `key`, which began with `prefix`.
+    pub fn target_key(&self, key: &str, prefix: &str) -> String {
+        if let Some(whole) = &self.key {
+            return whole.replace("${key}", key);
+        }
+        match &self.key_prefix {
+            Some(new) => format!("{new}{}", key.strip_prefix(prefix).unwrap_or(key)),
+            None => key.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorCode;
+
+    fn parse(inside: &str) -> Result<WebsiteConfiguration, ErrorCode> {
+        let text = format!("<WebsiteConfiguration>{inside}</WebsiteConfiguration>");
+        WebsiteConfiguration::parse(text.as_bytes()).map_err(|error| error.code())
+    }
+
+    fn rule(number: u64, redirect: &str) -> String {
+        format!(
+            "<RoutingRule><RuleNumber>{number}</RuleNumber><Redirect>{redirect}</Redirect></RoutingRule>"
+        )
+    }
+
+    #[test]
+    fn what_is_kept_is_read_back_the_same() {
+        let rules = rule(2, "<RedirectType>External</RedirectType><HostName>b.com</HostName>")
+            + &rule(
+                1,
+                "<RedirectType>Internal</RedirectType><ReplaceKeyWith>x/${key}</ReplaceKeyWith>",
+            );
+        let site = parse(&format!(
+            "<ErrorDocument><Key>e.html</Key></ErrorDocument><IndexDocument><Suffix>i.html</Suffix></IndexDocument>\
+             <RoutingRules>{rules}</RoutingRules>"
+        ))
+        .unwrap();
+        assert_eq!(site.rules.iter().map(|rule| rule.number).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(site.rules[0].redirect.target_key("k", ""), "x/k");
+        assert_eq!(WebsiteConfiguration::parse(site.document.as_bytes()), Ok(site));
+    }
+
+    #[test]
+    fn what_no_site_can_be_is_refused() {
+        use ErrorCode::{InvalidArgument, MalformedXML, NotImplemented};
+        let rules = |text: &str| format!("<RoutingRules>{text}</RoutingRules>");
+        let external = "<RedirectType>External</RedirectType>";
+        for (inside, code) in [
+            (String::new(), MalformedXML),
+            ("<IndexDocument><Suffix/></IndexDocument>".into(), MalformedXML),
+            ("<IndexDocument><Suffix>a/b</Suffix></IndexDocument>".into(), InvalidArgument),
+            (
+                "<IndexDocument><Suffix>a</Suffix><Type>3</Type></IndexDocument>".into(),
+                InvalidArgument,
+            ),
+            (
+                "<ErrorDocument><Key>e</Key><HttpStatus>500</HttpStatus></ErrorDocument>".into(),
+                InvalidArgument,
+            ),
+            (rules(&rule(1, "<RedirectType>Mirror</RedirectType>")), NotImplemented),
+            (rules(&rule(1, "<RedirectType>Other</RedirectType>")), InvalidArgument),
+            (rules(&rule(1, external).repeat(2)), InvalidArgument),
+            (rules(&rule(0, external)), MalformedXML),
+            (
+                rules(&rule(1, &format!("{external}<HttpRedirectCode>200</HttpRedirectCode>"))),
+                InvalidArgument,
+            ),
+            (rules(&rule(1, &format!("{external}<HostName>a b</HostName>"))), InvalidArgument),
+            (rules(&(1..=21).map(|n| rule(n, external)).collect::<String>()), MalformedXML),
+        ] {
+            assert_eq!(parse(&inside), Err(code), "{inside}");
+        }
+    }
+}

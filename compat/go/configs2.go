@@ -13,7 +13,9 @@ func (s *suite2) keepsObjectSettings() error {
 	if err := s.put(*key, "hello"); err != nil {
 		return err
 	}
-	_, err := s.client.PutObjectAcl(s.ctx, &oss.PutObjectAclRequest{Bucket: &s.bucket, Key: key, Acl: oss.ObjectACLPublicRead})
+	_, err := s.client.PutObjectAcl(s.ctx, &oss.PutObjectAclRequest{
+		Bucket: &s.bucket, Key: key, Acl: oss.ObjectACLPublicRead,
+	})
 	if err != nil {
 		return err
 	}
@@ -36,7 +38,9 @@ func (s *suite2) keepsObjectSettings() error {
 	if err != nil {
 		return err
 	}
-	_, err = s.client.PutSymlink(s.ctx, &oss.PutSymlinkRequest{Bucket: &s.bucket, Key: oss.Ptr("configs/link"), Target: key})
+	_, err = s.client.PutSymlink(s.ctx, &oss.PutSymlinkRequest{
+		Bucket: &s.bucket, Key: oss.Ptr("configs/link"), Target: key,
+	})
 	if err != nil {
 		return err
 	}
@@ -111,7 +115,9 @@ func (s *suite2) keepsBucketSettings() error {
 
 	policy := fmt.Sprintf(`{"Version":"1","Statement":[{"Action":["oss:GetObject"],"Effect":"Allow","Principal":["27"],`+
 		`"Resource":["acs:oss:*:*:%s/*"]}]}`, s.bucket)
-	_, err = s.client.PutBucketPolicy(s.ctx, &oss.PutBucketPolicyRequest{Bucket: &s.bucket, Body: strings.NewReader(policy)})
+	_, err = s.client.PutBucketPolicy(s.ctx, &oss.PutBucketPolicyRequest{
+		Bucket: &s.bucket, Body: strings.NewReader(policy),
+	})
 	if err != nil {
 		return err
 	}

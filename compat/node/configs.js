@@ -48,7 +48,13 @@ module.exports = async function configs({ oss, bucket, run }) {
   await run('cors rules are set, obeyed, read back and deleted', async () => {
     await refused(oss.getBucketCORS(bucket), 404, 'NoSuchCORSConfiguration');
     const rules = [
-      { allowedOrigin: '*', allowedMethod: ['GET', 'PUT'], allowedHeader: '*', exposeHeader: 'ETag', maxAgeSeconds: '50' },
+      {
+        allowedOrigin: '*',
+        allowedMethod: ['GET', 'PUT'],
+        allowedHeader: '*',
+        exposeHeader: 'ETag',
+        maxAgeSeconds: '50'
+      },
       { allowedOrigin: 'https://a.example.com', allowedMethod: 'DELETE' }
     ];
     await oss.putBucketCORS(bucket, rules);
@@ -66,7 +72,7 @@ module.exports = async function configs({ oss, bucket, run }) {
   await run('a referer list is set, read back and reset', async () => {
     await oss.putBucketReferer(bucket, false, ['http://a.test/*', 'http://b.test/*']);
     const told = await oss.getBucketReferer(bucket);
-    assert.strictEqual(told.allowEmpty, 'false');
+    assert.strictEqual(told.allowEmpty, false);
     assert.deepStrictEqual(told.referers, ['http://a.test/*', 'http://b.test/*']);
     await oss.deleteBucketReferer(bucket);
     assert.strictEqual((await oss.getBucketReferer(bucket)).referers, null);
@@ -87,7 +93,8 @@ module.exports = async function configs({ oss, bucket, run }) {
       ]
     });
     const told = await oss.getBucketWebsite(bucket);
-    assert.deepStrictEqual([told.index, told.supportSubDir, told.type, told.error], ['index.html', 'true', '1', 'error.html']);
+    const shown = [told.index, told.supportSubDir, told.type, told.error];
+    assert.deepStrictEqual(shown, ['index.html', 'true', '1', 'error.html']);
     assert.strictEqual(told.routingRules[0].Redirect.HostName, 'new.test');
     await oss.deleteBucketWebsite(bucket);
     await refused(oss.getBucketWebsite(bucket), 404, 'NoSuchWebsiteConfiguration');
@@ -97,7 +104,12 @@ module.exports = async function configs({ oss, bucket, run }) {
     await refused(oss.getBucketLifecycle(bucket), 404, 'NoSuchLifecycle');
     await oss.putBucketLifecycle(bucket, [
       { id: 'one', prefix: 'logs/', status: 'Enabled', expiration: { days: 90 }, tag: [{ key: 'k', value: 'v' }] },
-      { prefix: 'tmp/', status: 'Enabled', abortMultipartUpload: { days: 1 }, expiration: { createdBeforeDate: '2020-02-18T00:00:00.000Z' } },
+      {
+        prefix: 'tmp/',
+        status: 'Enabled',
+        abortMultipartUpload: { days: 1 },
+        expiration: { createdBeforeDate: '2020-02-18T00:00:00.000Z' }
+      },
       { id: 'three', prefix: 'cold/', status: 'Disabled', transition: { days: 20, storageClass: 'Archive' } }
     ]);
     const told = (await oss.getBucketLifecycle(bucket)).rules;
@@ -128,7 +140,9 @@ module.exports = async function configs({ oss, bucket, run }) {
   await run('a policy is set, read back and deleted', async () => {
     const policy = {
       Version: '1',
-      Statement: [{ Action: ['oss:GetObject'], Effect: 'Allow', Principal: ['27'], Resource: [`acs:oss:*:*:${bucket}/*`] }]
+      Statement: [
+        { Action: ['oss:GetObject'], Effect: 'Allow', Principal: ['27'], Resource: [`acs:oss:*:*:${bucket}/*`] }
+      ]
     };
     await oss.putBucketPolicy(bucket, policy);
     assert.deepStrictEqual((await oss.getBucketPolicy(bucket)).policy, policy);

@@ -203,7 +203,11 @@ impl Core {
     ) -> Result<bool, Failure> {
         let key = keys::catalogue(name);
         let expected = expected.clone();
-        let replaced = run_plain(&*self.store, SYSTEM, vec![key.clone()], move |view| {
+        let mut hints = vec![key.clone()];
+        if new.is_none() {
+            hints.extend(crate::config::keys_of(expected.id));
+        }
+        let replaced = run_plain(&*self.store, SYSTEM, hints, move |view| {
             let old = Catalogue::decode_option(view.get(&key)?.as_ref())?;
             let Some(old) = old.filter(|old| same_but_acl(old, &expected)) else {
                 return Ok((Writes::none(), false));

@@ -233,14 +233,18 @@ impl Core {
     }
 }
 
+/// The keys of all configurations of a bucket.
+pub(crate) fn keys_of(id: u64) -> impl Iterator<Item = Bytes> {
+    ConfigKind::ALL.into_iter().map(move |kind| keys::config(id, kind as u8))
+}
+
 /// Lets go of all configurations of a bucket that goes, as a part of the transaction that removes it.
 pub(crate) fn drop_all<E>(
     view: &dyn View,
     id: u64,
     writes: &mut Writes,
 ) -> Result<(), crate::core::Stop<E>> {
-    for kind in ConfigKind::ALL {
-        let key = keys::config(id, kind as u8);
+    for key in keys_of(id) {
         if view.get(&key)?.is_some() {
             writes.delete(key);
         }

@@ -148,7 +148,8 @@ impl KnownBuckets {
         changing.over(work).await
     }
 
-    /// Runs what may change a bucket's record in the catalogue, or its configurations. To be called in a task that nobody drops half-way.
+    /// Runs what may change a bucket's record in the catalogue, or its configurations. To be called in a task that nobody drops
+    /// half-way.
     pub(crate) async fn change<T>(
         &self,
         name: &BucketName,
@@ -272,6 +273,36 @@ mod tests {
             known.learn(&one, &open, ask(&known, &one));
             ask(&known, &one);
         }
+    }
+
+    #[tokio::test]
+    async fn rules_are_forgotten_with_their_bucket_and_all_with_the_account() {
+        let (known, open) = (KnownBuckets::new(8), catalogue(BucketState::Open));
+        let rules = Arc::new(BucketRules { bytes: RULES_BYTES_MAX / 2, ..Default::default() });
+        let learn = |number| match known.rules(&name(number)) {
+            Remembered::AskStore(begun) => known.learn_rules(&name(number), &open, &rules, begun),
+            Remembered::Rules(_) => panic!("known"),
+        };
+        let remembered = |number| matches!(known.rules(&name(number)), Remembered::Rules(_));
+        learn(1);
+        learn(2);
+        known.change(&name(1), async { Ok(()) }).await.unwrap();
+        assert!(!remembered(1) && remembered(2));
+        known.change_all(async { Ok(()) }).await.unwrap();
+        assert!(!remembered(2));
+        for number in 1..=3 {
+            learn(number);
+        }
+        // A third would have passed the bound, so the others went.
+        assert!(!remembered(1) && !remembered(2) && remembered(3));
+        assert_eq!(known.state().rules_bytes, RULES_BYTES_MAX / 2);
+        let before = match known.rules(&name(4)) {
+            Remembered::AskStore(begun) => begun,
+            Remembered::Rules(_) => panic!("known"),
+        };
+        known.change(&name(5), async { Ok(()) }).await.unwrap();
+        known.learn_rules(&name(4), &open, &rules, before);
+        assert!(!remembered(4));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod append;
 mod buckets;
+mod config;
 mod copy;
 mod crash;
 mod list;

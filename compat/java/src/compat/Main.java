@@ -74,6 +74,7 @@ public final class Main {
         new AppendCases(room, oss, bucket, folder).run();
         new ObjectCases(room, oss, bucket, version, addressing).run();
         new MultipartCases(room, oss, bucket, folder).run();
+        new ConfigCases(room, oss, bucket).run();
         room.run("empties and deletes the bucket", () -> {
             List<String> keys = new ArrayList<>();
             for (OSSObjectSummary summary : oss.listObjectsV2(bucket).getObjectSummaries()) {

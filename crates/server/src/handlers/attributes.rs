@@ -118,7 +118,7 @@ pub(super) async fn get_symlink(call: &Call<'_>) -> Result<Reply, OssError> {
     let Some(target) = &info.link_target else {
         return Err(OssError::new(ErrorCode::NotSymlink));
     };
-    let encoded = HeaderValue::try_from(uri::encode(target.as_bytes()))
+    let encoded = HeaderValue::try_from(uri::encode_path(target.as_bytes()))
         .map_err(|_| OssError::new(ErrorCode::InternalError))?;
     let mut reply = Reply::ok();
     fields::insert_stored(&mut reply.headers, &info);

@@ -193,7 +193,8 @@ async fn reading_through_a_link_gives_the_targets_bytes_and_the_links_attributes
     fixture.call(same).await.expect(304);
     // The link itself.
     let told = fixture.call(get("/bkt/link?symlink")).await.expect(200);
-    assert_eq!(told.must(TARGET), "a%20b%2F%E6%97%A5%2Bx");
+    // A client that does not decode it reads plain keys as they were.
+    assert_eq!(told.must(TARGET), "a%20b/%E6%97%A5%2Bx");
     assert_eq!(told.must("etag"), etag);
     assert_eq!(told.must("x-oss-meta-from"), "link");
     assert_eq!(told.must("content-length"), "0");

@@ -23,7 +23,8 @@ const CORS: &str = "<CORSConfiguration><CORSRule><AllowedOrigin>https://*.exampl
 const REFERER: &str = "<RefererConfiguration><AllowEmptyReferer>false</AllowEmptyReferer><AllowTruncateQueryString>true\
     </AllowTruncateQueryString><TruncatePath>false</TruncatePath><RefererList><Referer>http://good.com/*</Referer>\
     </RefererList></RefererConfiguration>";
-const WEBSITE: &str = "<WebsiteConfiguration><IndexDocument><Suffix>index.html</Suffix><SupportSubDir>true</SupportSubDir>\
+const WEBSITE: &str = "<WebsiteConfiguration><IndexDocument><Suffix>index.html</Suffix>\
+    <SupportSubDir>true</SupportSubDir>\
     <Type>0</Type></IndexDocument><ErrorDocument><Key>error.html</Key></ErrorDocument><RoutingRules><RoutingRule>\
     <RuleNumber>1</RuleNumber><Condition><KeyPrefixEquals>old/</KeyPrefixEquals><HttpErrorCodeReturnedEquals>404\
     </HttpErrorCodeReturnedEquals></Condition><Redirect><RedirectType>External</RedirectType><PassQueryString>true\
@@ -43,17 +44,20 @@ const BLOCK: &str = "<PublicAccessBlockConfiguration><BlockPublicAccess>true</Bl
     </PublicAccessBlockConfiguration>";
 const UNBLOCK: &str = "<PublicAccessBlockConfiguration><BlockPublicAccess>false</BlockPublicAccess>\
     </PublicAccessBlockConfiguration>";
-const OVERWRITE: &str = "<OverwriteConfiguration><Rule><ID>keep</ID><Action>forbid</Action><Prefix>keep/</Prefix><Suffix>\
+const OVERWRITE: &str = "<OverwriteConfiguration><Rule><ID>keep</ID><Action>forbid</Action>\
+    <Prefix>keep/</Prefix><Suffix>\
     </Suffix></Rule></OverwriteConfiguration>";
 const QUOTA: &str =
     "<QuotaConfiguration><StorageQuota>10</StorageQuota><Mode>Strict</Mode></QuotaConfiguration>";
 
 fn inventory(id: &str) -> String {
     format!(
-        "<InventoryConfiguration><Id>{id}</Id><IsEnabled>true</IsEnabled><Filter><Prefix>p/</Prefix></Filter><Destination>\
+        "<InventoryConfiguration><Id>{id}</Id><IsEnabled>true</IsEnabled><Filter><Prefix>p/</Prefix></Filter>\
+        <Destination>\
          <OSSBucketDestination><Format>CSV</Format><AccountId>1</AccountId><RoleArn>acs:ram::1:role/r</RoleArn><Bucket>\
          acs:oss:::bkt</Bucket><Prefix>out</Prefix></OSSBucketDestination></Destination><Schedule><Frequency>Daily\
-         </Frequency></Schedule><IncludedObjectVersions>Current</IncludedObjectVersions><OptionalFields><Field>Size</Field>\
+         </Frequency></Schedule><IncludedObjectVersions>Current</IncludedObjectVersions><OptionalFields>\
+         <Field>Size</Field>\
          <Field>Crc64</Field></OptionalFields></InventoryConfiguration>"
     )
 }
@@ -67,7 +71,8 @@ const KINDS: &[(&str, &str, Result<&str, &str>)] = &[
         REFERER,
         Ok(
             "<RefererConfiguration><AllowEmptyReferer>true</AllowEmptyReferer><AllowTruncateQueryString>true\
-            </AllowTruncateQueryString><TruncatePath>false</TruncatePath><RefererList></RefererList></RefererConfiguration>",
+            </AllowTruncateQueryString><TruncatePath>false</TruncatePath><RefererList></RefererList>\
+            </RefererConfiguration>",
         ),
     ),
     ("website", WEBSITE, Err("NoSuchWebsiteConfiguration")),
@@ -342,8 +347,10 @@ async fn lifecycle_rules_get_an_id_and_are_refused_where_they_contradict() {
     ] {
         fixture.call(put("/bkt/?lifecycle").body(rule(inside))).await.error(400, code);
     }
-    let two = "<LifecycleConfiguration><Rule><ID>a</ID><Prefix>x/</Prefix><Status>Enabled</Status><Expiration><Days>1</Days>\
-        </Expiration></Rule><Rule><ID>b</ID><Prefix>x/y</Prefix><Status>Enabled</Status><Expiration><Days>2</Days></Expiration>\
+    let two = "<LifecycleConfiguration><Rule><ID>a</ID><Prefix>x/</Prefix><Status>Enabled</Status><Expiration>\
+    <Days>1</Days>\
+        </Expiration></Rule><Rule><ID>b</ID><Prefix>x/y</Prefix><Status>Enabled</Status><Expiration>\
+        <Days>2</Days></Expiration>\
         </Rule></LifecycleConfiguration>";
     let told = fixture.call(put("/bkt/?lifecycle").body(two)).await.error(400, "InvalidArgument");
     assert_eq!(told.must("x-oss-ec"), "0014-00000084");
@@ -366,7 +373,8 @@ async fn logging_names_a_bucket_that_is_and_encryption_is_never_pretended() {
     assert_eq!(told(&fixture, "logging").await, "<BucketLoggingStatus></BucketLoggingStatus>");
     let rule = |inside: &str| {
         format!(
-            "<ServerSideEncryptionRule><ApplyServerSideEncryptionByDefault>{inside}</ApplyServerSideEncryptionByDefault>\
+            "<ServerSideEncryptionRule>\
+            <ApplyServerSideEncryptionByDefault>{inside}</ApplyServerSideEncryptionByDefault>\
              </ServerSideEncryptionRule>"
         )
     };
@@ -409,8 +417,8 @@ async fn a_block_switches_public_acls_off_and_back_on() {
     fixture.call(put("/bkt/?acl").header("x-oss-acl", "public-read")).await.expect(200);
     let public = put("/bkt/k").body("x").header("x-oss-object-acl", "public-read");
     fixture.call(public.clone()).await.expect(200);
-    let policy = "{\"Version\":\"1\",\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":[\"*\"],\"Action\":[\"oss:GetObject\"],\
-        \"Resource\":[\"acs:oss:*:*:bkt/*\"]}]}";
+    let policy = "{\"Version\":\"1\",\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":[\"*\"],\
+        \"Action\":[\"oss:GetObject\"],\"Resource\":[\"acs:oss:*:*:bkt/*\"]}]}";
     for place in ["/bkt/?publicAccessBlock", "/?publicAccessBlock"] {
         fixture.call(get("/bkt/k").anonymous()).await.expect(200);
         fixture.call(put(place).body(BLOCK)).await.expect(200);
@@ -552,8 +560,8 @@ async fn a_policy_is_told_byte_for_byte_and_what_it_may_deny_is_closed() {
     assert_eq!(status().await.as_deref(), Some("false"));
     let policy = |effect: &str| {
         format!(
-            " {{ \"Version\":\"1\", \"Statement\":[{{\"Effect\":\"{effect}\",\"Principal\":[\"*\"],\"Action\":\"oss:*\",\
-             \"Resource\":\"acs:oss:*:*:bkt\"}}]}}\n"
+            " {{ \"Version\":\"1\", \"Statement\":[{{\"Effect\":\"{effect}\",\"Principal\":[\"*\"],\
+             \"Action\":\"oss:*\",\"Resource\":\"acs:oss:*:*:bkt\"}}]}}\n"
         )
     };
     set(&fixture, "policy", &policy("Allow")).await;

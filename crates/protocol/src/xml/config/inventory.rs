@@ -1,11 +1,11 @@
 //! `InventoryConfiguration`: which lists of a bucket's objects are made, how often, and where they go.
 
 use super::schema::{
-    Node, group, invalid, leaf, leaves, malformed, not_done, read_root, texts, write,
+    Node, flag, group, invalid, leaf, leaves, malformed, not_done, read_root, texts, write,
 };
 use crate::error::{ErrorCode, OssError};
 use crate::xml::writer::Writer;
-use crate::xml::{SMALL, XmlError};
+use crate::xml::{SMALL, XmlError, read_bool};
 
 const ARN_PREFIX: &str = "acs:oss:::";
 const FIELDS: [&str; 10] = [
@@ -23,7 +23,7 @@ const FIELDS: [&str; 10] = [
 
 const GRAMMAR: &[Node] = &[
     leaf("Id"),
-    leaf("IsEnabled"),
+    flag("IsEnabled"),
     group(
         "Filter",
         &[
@@ -78,11 +78,10 @@ impl InventoryConfiguration {
         if id.len() > 64 || !id.bytes().all(legal) {
             return Err(invalid("Id", id, "The id of the inventory is not valid."));
         }
-        match root.child_value("IsEnabled") {
-            Some("true" | "false") => {}
-            Some(_) => return Err(malformed(XmlError::Value("IsEnabled"))),
-            None => return Err(missing("IsEnabled")),
+        if root.child_value("IsEnabled").is_none() {
+            return Err(missing("IsEnabled"));
         }
+        read_bool(&root, "IsEnabled").map_err(malformed)?;
         let destination = root.child("Destination").and_then(|d| d.child("OSSBucketDestination"));
         let destination = destination.ok_or_else(|| missing("OSSBucketDestination"))?;
         match destination.child_value("Format") {

@@ -2,7 +2,7 @@
 //!
 //! The whole grammar is read, checked and kept. A worker reads the kept document with [`LifecycleConfiguration::parse`].
 
-use super::schema::{Node, group, groups, invalid, leaf, malformed, read_root, write};
+use super::schema::{Node, flag, group, groups, invalid, leaf, malformed, read_root, write};
 use crate::attributes::StorageClass;
 use crate::error::{ErrorCode, OssError};
 use crate::time;
@@ -25,16 +25,16 @@ const TRANSITION: &[Node] = &[
     leaf("Days"),
     leaf("CreatedBeforeDate"),
     leaf("StorageClass"),
-    leaf("IsAccessTime"),
-    leaf("ReturnToStdWhenVisit"),
-    leaf("AllowSmallFile"),
+    flag("IsAccessTime"),
+    flag("ReturnToStdWhenVisit"),
+    flag("AllowSmallFile"),
 ];
 const NONCURRENT_TRANSITION: &[Node] = &[
     leaf("NoncurrentDays"),
     leaf("StorageClass"),
-    leaf("IsAccessTime"),
-    leaf("ReturnToStdWhenVisit"),
-    leaf("AllowSmallFile"),
+    flag("IsAccessTime"),
+    flag("ReturnToStdWhenVisit"),
+    flag("AllowSmallFile"),
 ];
 const RULE: &[Node] = &[
     leaf("ID"),
@@ -51,7 +51,7 @@ const RULE: &[Node] = &[
     ),
     group(
         "Expiration",
-        &[leaf("Days"), leaf("CreatedBeforeDate"), leaf("Date"), leaf("ExpiredObjectDeleteMarker")],
+        &[leaf("Days"), leaf("CreatedBeforeDate"), leaf("Date"), flag("ExpiredObjectDeleteMarker")],
     ),
     groups("Transition", TRANSITION),
     group("AbortMultipartUpload", &[leaf("Days"), leaf("CreatedBeforeDate")]),
@@ -417,7 +417,8 @@ mod tests {
         format!("<Rule><Prefix>p</Prefix><Status>Enabled</Status>{inside}</Rule>")
     }
 
-    const WHOLE: &str = "<Rule><ID>all</ID><Prefix>a &amp; b/</Prefix><Status>Disabled</Status><Tag><Key>k</Key><Value>v\
+    const WHOLE: &str = "<Rule><ID>all</ID><Prefix>a &amp; b/</Prefix><Status>Disabled</Status><Tag>\
+    <Key>k</Key><Value>v\
         </Value></Tag><Filter><Not><Prefix>a &amp; b/c</Prefix><Tag><Key>x</Key><Value></Value></Tag></Not>\
         <ObjectSizeGreaterThan>1</ObjectSizeGreaterThan><ObjectSizeLessThan>5</ObjectSizeLessThan></Filter>\
         <Expiration><Days>400</Days></Expiration><Transition><Days>30</Days><StorageClass>IA</StorageClass>\
@@ -482,7 +483,8 @@ mod tests {
             ),
             (format!("{tag}<AbortMultipartUpload><Days>1</Days></AbortMultipartUpload>"), InvalidArgument),
             (
-                "<Transition><Days>1</Days><StorageClass>IA</StorageClass><IsAccessTime>true</IsAccessTime></Transition>"
+                "<Transition><Days>1</Days><StorageClass>IA</StorageClass><IsAccessTime>true</IsAccessTime>\
+                </Transition>"
                     .into(),
                 InvalidArgument,
             ),

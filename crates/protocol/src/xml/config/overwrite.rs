@@ -131,7 +131,8 @@ mod tests {
 
     #[test]
     fn a_rule_matches_only_if_all_that_it_names_does() {
-        let text = b"<OverwriteConfiguration><Rule><Action>forbid</Action><Prefix>a/</Prefix><Suffix>.txt</Suffix></Rule>\
+        let text = b"<OverwriteConfiguration><Rule><Action>forbid</Action><Prefix>a/</Prefix>\
+        <Suffix>.txt</Suffix></Rule>\
                      <Rule><ID>two</ID><Action>forbid</Action><Prefix>*</Prefix><Principals><Principal>27</Principal>\
                      </Principals></Rule></OverwriteConfiguration>";
         let read = OverwriteConfiguration::parse(text, || "made".into()).unwrap();

@@ -10,27 +10,34 @@ use crate::xml::writer::Writer;
 pub(super) struct Node {
     name: &'static str,
     many: bool,
+    /// Whether the text is `true` or `false`, which some writers capitalise and some readers do not.
+    flag: bool,
     children: &'static [Node],
+}
+
+/// An element with `true` or `false`.
+pub(super) const fn flag(name: &'static str) -> Node {
+    Node { name, many: false, flag: true, children: &[] }
 }
 
 /// An element with text.
 pub(super) const fn leaf(name: &'static str) -> Node {
-    Node { name, many: false, children: &[] }
+    Node { name, many: false, flag: false, children: &[] }
 }
 
 /// Any number of elements with text.
 pub(super) const fn leaves(name: &'static str) -> Node {
-    Node { name, many: true, children: &[] }
+    Node { name, many: true, flag: false, children: &[] }
 }
 
 /// An element with elements.
 pub(super) const fn group(name: &'static str, children: &'static [Node]) -> Node {
-    Node { name, many: false, children }
+    Node { name, many: false, flag: false, children }
 }
 
 /// Any number of elements with elements.
 pub(super) const fn groups(name: &'static str, children: &'static [Node]) -> Node {
-    Node { name, many: true, children }
+    Node { name, many: true, flag: false, children }
 }
 
 /// Writes an element with those of its children that the table names, in the table's order.
@@ -43,7 +50,11 @@ pub(super) fn write(w: &mut Writer, element: &Element, name: &str, children: &[N
     for node in children {
         let limit = if node.many { usize::MAX } else { 1 };
         for child in element.children_named(node.name).take(limit) {
-            write(w, child, node.name, node.children);
+            if node.flag {
+                w.text(node.name, &child.text.trim().to_ascii_lowercase());
+            } else {
+                write(w, child, node.name, node.children);
+            }
         }
     }
     w.close(name);
@@ -138,13 +149,13 @@ mod tests {
 
     #[test]
     fn only_what_the_table_names_is_written_and_in_its_order() {
-        const TABLE: &[Node] = &[leaf("A"), group("G", &[leaves("L")]), leaf("Z")];
+        const TABLE: &[Node] = &[leaf("A"), group("G", &[leaves("L")]), flag("F"), leaf("Z")];
         let text =
-            b"<R xmlns='x'><Z/><Q><A>no</A></Q><G><L>1</L><M/><L>&amp;</L></G><A>a</A><A>b</A></R>";
+            b"<R xmlns='x'><Z/><F> True</F><Q><A>no</A></Q><G><L>1</L><M/><L>&amp;</L></G><A>a</A><A>b</A></R>";
         let root = Element::parse_root(text, "R", crate::xml::SMALL).unwrap();
         let mut w = Writer::document(64);
         write(&mut w, &root, "R", TABLE);
-        let wanted = "<R><A>a</A><G><L>1</L><L>&amp;</L></G><Z></Z></R>";
+        let wanted = "<R><A>a</A><G><L>1</L><L>&amp;</L></G><F>true</F><Z></Z></R>";
         assert!(w.finish().ends_with(wanted));
     }
 }

@@ -1,7 +1,7 @@
 //! `WebsiteConfiguration`: how anonymous readers see a bucket as a site.
 
 use super::schema::{
-    Node, group, groups, invalid, leaf, leaves, malformed, not_done, read_root, write,
+    Node, flag, group, groups, invalid, leaf, leaves, malformed, not_done, read_root, write,
 };
 use crate::error::OssError;
 use crate::xml::reader::{Element, Limits};
@@ -21,15 +21,15 @@ const CONDITION: &[Node] = &[
 ];
 const REDIRECT: &[Node] = &[
     leaf("RedirectType"),
-    leaf("PassQueryString"),
+    flag("PassQueryString"),
     leaf("MirrorURL"),
-    leaf("MirrorPassQueryString"),
-    leaf("MirrorFollowRedirect"),
-    leaf("MirrorCheckMd5"),
+    flag("MirrorPassQueryString"),
+    flag("MirrorFollowRedirect"),
+    flag("MirrorCheckMd5"),
     group(
         "MirrorHeaders",
         &[
-            leaf("PassAll"),
+            flag("PassAll"),
             leaves("Pass"),
             leaves("Remove"),
             groups("Set", &[leaf("Key"), leaf("Value")]),
@@ -38,12 +38,12 @@ const REDIRECT: &[Node] = &[
     leaf("Protocol"),
     leaf("HostName"),
     leaf("ReplaceKeyPrefixWith"),
-    leaf("EnableReplacePrefix"),
+    flag("EnableReplacePrefix"),
     leaf("ReplaceKeyWith"),
     leaf("HttpRedirectCode"),
 ];
 const GRAMMAR: &[Node] = &[
-    group("IndexDocument", &[leaf("Suffix"), leaf("SupportSubDir"), leaf("Type")]),
+    group("IndexDocument", &[leaf("Suffix"), flag("SupportSubDir"), leaf("Type")]),
     group("ErrorDocument", &[leaf("Key"), leaf("HttpStatus")]),
     group(
         "RoutingRules",

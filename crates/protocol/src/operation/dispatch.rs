@@ -75,8 +75,8 @@ pub struct RequestShape<'a> {
 
 /// Sub-resources of the service, in the order in which they are looked for.
 const SERVICE: &[SubResource] = &[
-    // Filters the list of buckets.
-    sub("tagging", &[(Get, Always, ListBuckets)]),
+    // `"key":"value"` filters the list of buckets.
+    sub("tagging", &[(Get, Begins("tagging", "\""), ListBuckets)]),
     sub("regions", &[(Get, Always, DescribeRegions)]),
     sub(
         "publicAccessBlock",

@@ -373,7 +373,7 @@ impl StoreCheck {
                 }
             }
         }
-        self.checker.strangers(SYSTEM, b"BDNS", None).await
+        self.checker.strangers(SYSTEM, b"BCDNS", None).await
     }
 
     fn system(&self, what: String) {

@@ -103,7 +103,7 @@ pub(crate) fn read_shard(
 ) -> Result<ReadShard, OpenError> {
     let yard = layout::yard(disk, folder, layout);
     let (index, from) = Index::open(disk, folder, options.cache_bytes)?;
-    let walk = recover::walk(&yard, recover::segments(&yard)?, from)?;
+    let walk = recover::believe(&yard, from)?;
     reached::verify(&yard, &walk)?;
     recover::make_durable(&walk, &yard)?;
     let tokens = Tokens::default();

@@ -16,7 +16,9 @@ use std::{
 
 use bytes::Bytes;
 use common::{
-    Folder, change, everything, frames,
+    Folder, change, everything,
+    faulty::FaultyDisk,
+    frames,
     frames::{BLOCK, Frame},
     get, key, options, options_at, put, put_payload, read_payload, runtime,
 };
@@ -113,6 +115,37 @@ fn a_torn_last_group_is_cut_and_nothing_else_is_lost() {
                 step(&again, number).await;
                 let twice = Folder::copy_of(copy.path());
                 let again = LocalEngine::open(options(&twice)).unwrap();
+                check(&again, number + 1).await;
+            }
+        }
+    });
+}
+
+#[test]
+fn a_last_group_that_is_read_wrong_once_is_not_cut() {
+    let folder = Folder::new();
+    runtime().block_on(async {
+        let large = EngineOptions {
+            memtable_bytes: 8 << 20,
+            checkpoint_bytes: 8 << 20,
+            ..options(&folder)
+        };
+        let engine = LocalEngine::open(large).unwrap();
+        for number in 0..10 {
+            step(&engine, number).await;
+            let groups: Vec<Frame> =
+                frames::frames(folder.path()).into_iter().filter(|frame| frame.kind == 1).collect();
+            let last = groups.last().unwrap();
+            // In its head, and in its body.
+            for at in [last.offset + 9, last.offset + last.bytes() - BLOCK + 9] {
+                let copy = Folder::copy_of(folder.path());
+                let path = copy.path().join(last.path.strip_prefix(folder.path()).unwrap());
+                cut_behind(&path, last);
+                let disk = FaultyDisk::default();
+                disk.misread(&path, at as u64);
+                let again = LocalEngine::open_on(options(&copy), std::sync::Arc::new(disk.clone()))
+                    .unwrap();
+                assert!(!disk.misread_is_due());
                 check(&again, number + 1).await;
             }
         }

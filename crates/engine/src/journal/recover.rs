@@ -62,6 +62,8 @@ pub(crate) struct Walk {
     /// Number and check of the last frame; zero in an empty journal.
     pub(crate) number: u64,
     pub(crate) check: u32,
+    /// Whether something behind the last frame was not believed.
+    cut: bool,
 }
 
 /// What stands where the next frame should.
@@ -153,6 +155,34 @@ fn damaged(file: &Path, offset: u64, what: String) -> OpenError {
     OpenError::Damaged { file: file.into(), offset, what, advice: ADVICE.into() }
 }
 
+/// How often the end of the journal is looked at before something there is taken for torn.
+const LOOKS_MAX: usize = 4;
+
+/// Opens the segments and follows the chain.
+///
+/// What is cut here is overwritten, and the last group may have been acknowledged although nothing proves it. It could also have been
+/// read wrong, so it takes several looks, each at files opened anew, to believe in a cut. The one that reaches farthest is right:
+/// nothing looks whole by mistake.
+pub(crate) fn believe(yard: &Yard, from: Option<Standing>) -> Result<Walk, OpenError> {
+    let mut best = walk(yard, segments(yard)?, from)?;
+    for _ in 1..LOOKS_MAX {
+        if !best.cut {
+            break;
+        }
+        let again = walk(yard, segments(yard)?, from)?;
+        if again.number > best.number {
+            tracing::warn!(
+                journal = %yard.folder.display(),
+                "the end of the journal was read wrong once: the disk or the memory may be failing"
+            );
+        }
+        if again.number >= best.number {
+            best = again;
+        }
+    }
+    Ok(best)
+}
+
 /// Follows the chain from the checkpoint to the journal's end.
 pub(crate) fn walk(
     yard: &Yard,
@@ -163,6 +193,7 @@ pub(crate) fn walk(
     let mut cursor = walker.start(from)?;
     let (first, start) = (cursor.at, cursor);
     let mut frames = Vec::new();
+    let mut cut = false;
     let proof = loop {
         let next = walker.first_frame(cursor.at.saturating_add(1))?;
         let stand = walker.follow(&mut cursor, next.map(|head| head.number), &mut frames)?;
@@ -190,12 +221,14 @@ pub(crate) fn walk(
                     let (at, offset) = if found_at > cursor.at { next } else { here };
                     return Err(walker.damaged(at, offset, what));
                 }
+                cut |=
+                    stand != Stand::Zeros || !walker.begins_blank(cursor.at.saturating_add(1))?;
                 break proof;
             }
         }
     };
     let proven = frames.iter().map(|frame| frame.head.synced).fold(proof, u64::max);
-    walker.cut_torn_bodies(&mut frames, proven)?;
+    cut |= walker.cut_torn_bodies(&mut frames, proven)?;
     if mutants::on(Mutant::WrongCut) && frames.last().is_some_and(|f| f.head.number > proven) {
         frames.pop();
     }
@@ -208,6 +241,7 @@ pub(crate) fn walk(
         end: (!empty).then_some((end.at, end.offset)),
         number: end.number,
         check: end.check,
+        cut,
         segments,
     })
 }
@@ -327,6 +361,14 @@ impl Walker<'_> {
         Ok(self.head(at, BLOCK_BYTES)?.map(|(head, _)| head))
     }
 
+    /// Whether nothing stands where a segment's first frame would.
+    fn begins_blank(&mut self, at: usize) -> Result<bool, OpenError> {
+        let failed = self.failed(at);
+        let Some(segment) = self.segments.get(at) else { return Ok(true) };
+        let block = self.window.block(segment, BLOCK_BYTES).map_err(failed)?;
+        Ok(block.iter().all(|&byte| byte == 0))
+    }
+
     /// Collects frames of one segment until frame `limit` is due, which stands in the next (then `None`), or until none follows.
     fn follow(
         &mut self,
@@ -379,9 +421,14 @@ impl Walker<'_> {
         Ok(proven)
     }
 
-    /// Drops the last frames from the first on that nothing proves and whose body is not whole.
-    fn cut_torn_bodies(&mut self, frames: &mut Vec<Located>, proven: u64) -> Result<(), OpenError> {
-        let mut keep = frames.len();
+    /// Drops the last frames from the first on that nothing proves and whose body is not whole; whether there were any.
+    fn cut_torn_bodies(
+        &mut self,
+        frames: &mut Vec<Located>,
+        proven: u64,
+    ) -> Result<bool, OpenError> {
+        let count = frames.len();
+        let mut keep = count;
         for (index, frame) in frames.iter().enumerate().rev() {
             if frame.head.number <= proven {
                 break;
@@ -393,7 +440,7 @@ impl Walker<'_> {
             }
         }
         frames.truncate(keep);
-        Ok(())
+        Ok(keep < count)
     }
 }
 

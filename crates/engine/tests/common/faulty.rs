@@ -40,6 +40,8 @@ struct State {
     reads_wait: bool,
     /// Reads that could not wait, and those that could.
     reads: (usize, usize),
+    /// The next read over this place finds a bit flipped.
+    misread: Option<(std::path::PathBuf, u64)>,
     /// Where the journal was written.
     written: Vec<(std::path::PathBuf, u64)>,
 }
@@ -103,6 +105,16 @@ impl FaultyDisk {
     /// How many reads there were since the last call: those that could not wait and were served, and those that could.
     pub(crate) fn reads(&self) -> (usize, usize) {
         std::mem::take(&mut self.0.0.lock().unwrap().reads)
+    }
+
+    /// Flips a bit of this byte in the next read that holds it; the disk keeps the right one.
+    pub(crate) fn misread(&self, path: &Path, offset: u64) {
+        self.0.0.lock().unwrap().misread = Some((path.into(), offset));
+    }
+
+    /// Whether a [`Self::misread`] still waits for its read.
+    pub(crate) fn misread_is_due(&self) -> bool {
+        self.0.0.lock().unwrap().misread.is_some()
     }
 
     /// The most files of the journal that were open at once.
@@ -224,7 +236,16 @@ impl DiskFile for FaultyFile {
         if path.ends_with(".seg") || path.contains("/blobs/") {
             self.disk.0.0.lock().unwrap().reads.1 += 1;
         }
-        self.file.read_at(buffer, offset)
+        let read = self.file.read_at(buffer, offset)?;
+        let mut state = self.disk.0.0.lock().unwrap();
+        if let Some((wrong, at)) = &state.misread
+            && *wrong == self.path
+            && (offset..offset + read as u64).contains(at)
+        {
+            buffer[(at - offset) as usize] ^= 0x10;
+            state.misread = None;
+        }
+        Ok(read)
     }
     fn read_now(&self, buffer: &mut [u8], offset: u64) -> io::Result<bool> {
         if self.disk.0.0.lock().unwrap().reads_wait {

@@ -105,6 +105,8 @@ pub(crate) fn run(choice: &Choice) -> Outcome<bool> {
 
 /// The same, counted: a target that found nothing has passed.
 pub(crate) fn totals(choice: &Choice) -> Outcome<Totals> {
+    // Of the start: others may commit during an hour.
+    let commit = commit();
     let program = build()?;
     let waiting = Mutex::new(choice.targets.iter().copied().rev().collect::<Vec<_>>());
     let sittings = Mutex::new(Vec::new());
@@ -125,7 +127,7 @@ pub(crate) fn totals(choice: &Choice) -> Outcome<Totals> {
         let result = if found.is_some() { "**found something**" } else { "held" };
         let seconds = took.as_secs();
         println!("{target}: {executions} executions in {seconds} s, {result}");
-        lines += &format!("| {} | {target} | {seconds} | {executions} | {result} |\n", commit());
+        lines += &format!("| {commit} | {target} | {seconds} | {executions} | {result} |\n");
         match found {
             None => totals.passed += 1,
             Some(text) => {

@@ -11,24 +11,25 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ossia_store::{
-    BlobId, Partition, Payload, Writes,
+    BlobId, Partition, Payload, View, Writes,
     mutants::{self, Mutant},
 };
 
 use crate::{
-    AppendError, AppendInput, AppendOutput, Creation, SealError, SealInput, SealOutput,
+    AppendError, AppendInput, AppendOutput, Creation, SealError, SealInput, SealOutput, VersionId,
     core::{Core, Gate, Place, Stop, Verdict, refuse},
     intake::{self, Limits, TakenBytes},
     keys::{self, ContentId},
-    records::{Content, Extent, Head, Kind, Source, Stored},
+    records::{Below, BucketRecord, Content, Extent, Head, Kind, Source, Stored},
     version::{not_before, put_extent, read_head, rewrite_head},
+    versioning::{self, Names, Stamp, read_current},
     words::{ObjectAcl, ObjectKey, StorageClass, crc64},
 };
 
 /// What an append wants to do, but for its bytes: everything that its transaction captures.
 #[derive(Debug, Clone)]
 struct Wish {
-    head_key: Bytes,
+    names: Names,
     position: u64,
     length_max: u64,
     creation: Option<Creation>,
@@ -45,7 +46,7 @@ struct Addition {
     bytes: Added,
     /// The content id of an object that this append creates.
     content: ContentId,
-    now_ms: u64,
+    stamp: Stamp,
 }
 
 #[derive(Debug, Clone)]
@@ -64,7 +65,7 @@ impl Core {
         let partition = place.partition(&key);
         let max = self.settings.append_max_bytes;
         let wish = Wish {
-            head_key: keys::head(&key),
+            names: Names::of(&key),
             position,
             length_max: max,
             creation,
@@ -80,16 +81,16 @@ impl Core {
         let taken = intake::take(&*self.store, partition, &key, body, limits).await;
         let taken = taken.map_err(|error| error.into_append(max))?;
         let (length, crc64) = (taken.length, taken.crc64);
-        let addition = move |bytes, now_ms| Addition {
+        let addition = move |bytes, stamp: Stamp| Addition {
             length,
             crc64,
             bytes,
-            content: ContentId::new(now_ms),
-            now_ms,
+            content: ContentId::new(stamp.now_ms),
+            stamp,
         };
         match taken.bytes {
             TakenBytes::Inline(pieces) => {
-                let addition = addition(Added::Payload(pieces), self.now_ms());
+                let addition = addition(Added::Payload(pieces), self.stamp());
                 let (output, content) = self.commit_append(&place, &key, wish, addition).await?;
                 self.note_small_append(partition, content, output.next_position, length);
                 Ok(output)
@@ -98,7 +99,7 @@ impl Core {
                 let core = Arc::clone(self);
                 self.detached(async move {
                     let blob = writer.finish().await.map_err(crate::Failure::from)?;
-                    let addition = addition(Added::Blob(blob.id), core.now_ms());
+                    let addition = addition(Added::Blob(blob.id), core.stamp());
                     let told = core.commit_append(&place, &key, wish, addition).await;
                     core.settle_blob(blob.id, &told).await;
                     told.map(|(output, _)| output)
@@ -115,7 +116,7 @@ impl Core {
         wish: &Wish,
         announced: Option<u64>,
     ) -> Result<(), AppendError> {
-        let record = self.store.get(partition, wish.head_key.clone()).await;
+        let record = self.store.get(partition, wish.names.head.clone()).await;
         let record = record.map_err(crate::Failure::from)?;
         let head = Head::decode_option(record.as_ref()).map_err(crate::Failure::from)?;
         check(head.as_ref(), wish, announced.unwrap_or(0)).map(|_| ())
@@ -128,20 +129,23 @@ impl Core {
         wish: Wish,
         addition: Addition,
     ) -> Result<(AppendOutput, ContentId), AppendError> {
-        let hints = vec![wish.head_key.clone()];
-        self.change(place, place.partition(key), hints, Gate::Open, move |view| {
-            let head = read_head(view, &wish.head_key)?;
+        let hints = wish.names.hints(place.catalogue.versioning);
+        self.change_in(place, place.partition(key), hints, Gate::Open, move |view, bucket| {
+            let current = read_current(view, &wish.names, bucket)?;
+            let head = versioning::object(current.as_ref());
             let moved;
             let wish = if mutants::on(Mutant::PositionOnlyEarly) {
-                let position = head.as_ref().map_or(wish.position, |head| head.length);
+                let position = head.map_or(wish.position, |head| head.length);
                 moved = Wish { position, ..wish.clone() };
                 &moved
             } else {
                 &wish
             };
-            match check(head.as_ref(), wish, addition.length) {
-                Ok(Fit::Creates(creation)) => Ok(create(wish, &addition, creation)),
-                Ok(Fit::Extends(head, etag_s)) => extend(wish, &addition, head, etag_s),
+            match check(head, wish, addition.length) {
+                Ok(Fit::Creates(creation)) => {
+                    create((view, bucket), wish, &addition, creation, current.as_ref())
+                }
+                Ok(Fit::Extends(head, etag_s)) => extend(bucket, wish, &addition, head, etag_s),
                 Err(error) => refuse(error),
             }
         })
@@ -222,9 +226,16 @@ fn check<'a>(head: Option<&'a Head>, wish: &'a Wish, adds: u64) -> Result<Fit<'a
 
 type Appended = (AppendOutput, ContentId);
 
-fn create(wish: &Wish, addition: &Addition, creation: &Creation) -> (Writes, Appended) {
-    let modified_s = not_before(None, addition.now_ms);
-    let head = Head {
+/// A new object where there is none, or on top of a delete marker.
+fn create(
+    (view, bucket): (&dyn View, &BucketRecord),
+    wish: &Wish,
+    addition: &Addition,
+    creation: &Creation,
+    current: Option<&Head>,
+) -> Verdict<Appended, AppendError> {
+    let modified_s = not_before(current, addition.stamp.now_ms);
+    let mut head = Head {
         kind: Kind::Appendable { etag_s: modified_s, sealed_s: None, fence: 0 },
         length: addition.length,
         crc64: addition.crc64,
@@ -235,15 +246,21 @@ fn create(wish: &Wish, addition: &Addition, creation: &Creation) -> (Writes, App
         tags: creation.tags.clone(),
         storage_class: creation.storage_class.unwrap_or(wish.bucket_class),
         order: 1,
-        version_id: None,
+        version_id: VersionId::Null,
+        below: Below::default(),
+        noncurrent_s: None,
     };
     let mut writes = Writes::none();
     add_extent(&mut writes, addition.content, head.length, addition);
-    writes.put(wish.head_key.clone(), head.encode());
-    (writes, (output(&head, true), addition.content))
+    let at = (view, &mut writes);
+    let (names, stamp) = (&wish.names, addition.stamp);
+    versioning::add(at, names, bucket, current, &mut head, Payload::None, stamp)?;
+    Ok((writes, (output(bucket, &head, true), addition.content)))
 }
 
+/// The same version goes on, whatever its bucket does with versions.
 fn extend(
+    bucket: &BucketRecord,
     wish: &Wish,
     addition: &Addition,
     old: &Head,
@@ -260,7 +277,7 @@ fn extend(
         head.length += addition.length;
         // I8
         head.crc64 = crc64::combine(old.crc64, addition.crc64, addition.length);
-        head.modified_s = not_before(Some(old), addition.now_ms);
+        head.modified_s = not_before(Some(old), addition.stamp.now_ms);
         if let Kind::Appendable { etag_s: time, .. } = &mut head.kind {
             *time = head.modified_s.max(etag_s);
         }
@@ -268,9 +285,9 @@ fn extend(
     }
     // An append of nothing changes nothing, but the ACL that came with it takes effect.
     if head != *old {
-        writes.put(wish.head_key.clone(), head.encode());
+        writes.put(wish.names.head.clone(), head.encode());
     }
-    Ok((writes, (output(&head, false), content)))
+    Ok((writes, (output(bucket, &head, false), content)))
 }
 
 fn add_extent(writes: &mut Writes, content: ContentId, end: u64, addition: &Addition) {
@@ -285,13 +302,13 @@ fn add_extent(writes: &mut Writes, content: ContentId, end: u64, addition: &Addi
     put_extent(writes, content, end, extent, payload);
 }
 
-fn output(head: &Head, created: bool) -> AppendOutput {
+fn output(bucket: &BucketRecord, head: &Head, created: bool) -> AppendOutput {
     AppendOutput {
         next_position: head.length,
         crc64: head.crc64,
         etag: head.etag(),
         last_modified: head.modified_s,
         created,
-        version_id: head.version_id.clone(),
+        version_id: bucket.versioning.map(|_| head.version_id),
     }
 }

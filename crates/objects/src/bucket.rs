@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::words::{BucketAcl, BucketName, Redundancy, StorageClass};
+use crate::words::{BucketAcl, BucketName, Redundancy, StorageClass, Versioning};
 
 /// A bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Bucket {
     pub storage_class: StorageClass,
     /// The redundancy type, a label.
     pub redundancy: Redundancy,
+    /// Whether it keeps versions; `None` when that was never set.
+    pub versioning: Option<Versioning>,
     /// When it was created, in seconds since 1970.
     pub created: u64,
 }
@@ -57,7 +59,7 @@ pub struct ListBucketsOutput {
 /// How much of one storage class a bucket holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ClassStat {
-    /// Objects.
+    /// Objects, older versions among them.
     pub object_count: u64,
     /// Their bytes.
     pub storage: u64,
@@ -68,7 +70,7 @@ pub struct ClassStat {
 pub struct BucketStat {
     /// All bytes.
     pub storage: u64,
-    /// All objects.
+    /// All objects, older versions among them; delete markers are none.
     pub object_count: u64,
     /// By class; one without objects is absent.
     pub classes: HashMap<StorageClass, ClassStat>,

@@ -16,10 +16,13 @@
 //! - Whether an attempt to delete succeeded is decided by one catalogue transaction, for its own epoch only. Whoever finds `Closing`
 //!   takes over under the next epoch, after which the older attempt can decide nothing.
 //! - A copy goes back to `Open` only for the epoch that closed it, so a straggler cannot open what a later attempt has closed.
+//! - What may change at any time, the ACL and whether there are versions, is kept by every step of these. `versioning` tells how the
+//!   latter comes to the copies.
 //! - When the bucket is gone its copies still say `Closing` until the reaper removes them, and afterwards there is none: whoever
 //!   comes with an old idea of the catalogue is refused either way.
 
 mod delete;
+mod versioning;
 
 use std::{sync::Arc, time::Duration};
 
@@ -133,7 +136,9 @@ impl Core {
                 acl: input.acl.unwrap_or_default(),
                 storage_class: input.storage_class.unwrap_or_default(),
                 redundancy: input.redundancy.unwrap_or_default(),
-                versioning: 0,
+                versioning: None,
+                versioning_epoch: 0,
+                spreading: false,
                 created_ms: now_ms,
             };
             writes.put(keys::counters(), counters.encode());
@@ -153,6 +158,7 @@ impl Core {
             state: BucketState::Open,
             epoch: mine.epoch,
             versioning: mine.versioning,
+            versioning_epoch: mine.versioning_epoch,
         };
         for partition in keys::partitions(mine.id, mine.partitions) {
             let value = copy.encode();
@@ -193,7 +199,7 @@ impl Core {
         .await
     }
 
-    /// Replaces a catalogue record if it still says what is expected but for the ACL, which may change at any time and is kept.
+    /// Replaces a catalogue record if it still says what is expected but for what may change at any time and is kept.
     /// `None` removes it and counts one bucket less; a bucket that was open leaves a record for the reaper then.
     async fn replace_catalogue(
         &self,
@@ -209,14 +215,13 @@ impl Core {
         }
         let replaced = run_plain(&*self.store, SYSTEM, hints, move |view| {
             let old = Catalogue::decode_option(view.get(&key)?.as_ref())?;
-            let Some(old) = old.filter(|old| same_but_acl(old, &expected)) else {
+            let Some(old) = old.filter(|old| *old == with_settings_of(&expected, old)) else {
                 return Ok((Writes::none(), false));
             };
             let mut writes = Writes::none();
             match &new {
                 Some(new) => {
-                    let new = Catalogue { acl: old.acl, ..new.clone() };
-                    writes.put(key.clone(), new.encode());
+                    writes.put(key.clone(), with_settings_of(new, &old).encode());
                 }
                 None => {
                     let counters = Counters::decode_option(view.get(&keys::counters())?.as_ref())?;
@@ -333,6 +338,7 @@ fn bucket(name: &BucketName, catalogue: &Catalogue) -> Bucket {
         acl: catalogue.acl,
         storage_class: catalogue.storage_class,
         redundancy: catalogue.redundancy,
+        versioning: catalogue.versioning,
         created: catalogue.created_ms / 1_000,
     }
 }
@@ -348,8 +354,15 @@ fn conflict(input: &CreateBucketInput, old: &Catalogue) -> Option<BucketSetting>
     None
 }
 
-fn same_but_acl(a: &Catalogue, b: &Catalogue) -> bool {
-    Catalogue { acl: b.acl, ..a.clone() } == *b
+/// The same with what may change at any time as the other one has it.
+fn with_settings_of(catalogue: &Catalogue, other: &Catalogue) -> Catalogue {
+    Catalogue {
+        acl: other.acl,
+        versioning: other.versioning,
+        versioning_epoch: other.versioning_epoch,
+        spreading: other.spreading,
+        ..catalogue.clone()
+    }
 }
 
 /// The answer of a transaction on the catalogue, which stands behind no bucket's gate.

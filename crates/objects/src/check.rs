@@ -95,7 +95,7 @@ pub struct CheckOptions {
 pub struct Checked {
     /// Buckets.
     pub buckets: u64,
-    /// Objects.
+    /// Objects, each version and delete marker of one.
     pub objects: u64,
     /// Extents of objects.
     pub extents: u64,
@@ -292,8 +292,11 @@ impl Checker {
     }
 }
 
-/// The key of a head as an object's key, and as text in any case.
+/// The key of a version's record as an object's key, and as text in any case.
 fn object_key(head_key: &[u8]) -> (String, Option<ObjectKey>) {
+    if let Some((key, _)) = keys::parse_older(head_key) {
+        return (key.as_str().to_owned(), Some(key));
+    }
     let name = head_key.get(1..).unwrap_or_default();
     let text = String::from_utf8_lossy(name).into_owned();
     let key = std::str::from_utf8(name).ok().and_then(|name| ObjectKey::new(name).ok());
@@ -418,20 +421,22 @@ impl StoreCheck {
     async fn objects(&self, bucket: &Walked, partition: Partition) -> Result<(), Failure> {
         let bucket = Arc::new(bucket.clone());
         let mut running: JoinSet<Result<(), Failure>> = JoinSet::new();
-        let mut next = Some(keys::tagged(keys::HEAD, &[]));
-        while let Some(start) = next {
-            let end = successor(&[keys::HEAD]);
-            let (page, resume) = self.checker.page(partition, start, end, PAGE).await?;
-            for (key, _) in page {
-                if running.len() >= self.jobs
-                    && let Some(told) = running.join_next().await
-                {
-                    told.map_err(|error| Failure::Internal(error.to_string()))??;
+        for tag in keys::VERSIONS {
+            let mut next = Some(keys::tagged(tag, &[]));
+            while let Some(start) = next {
+                let (page, resume) =
+                    self.checker.page(partition, start, successor(&[tag]), PAGE).await?;
+                for (key, _) in page {
+                    if running.len() >= self.jobs
+                        && let Some(told) = running.join_next().await
+                    {
+                        told.map_err(|error| Failure::Internal(error.to_string()))??;
+                    }
+                    let (checker, bucket) = (Arc::clone(&self.checker), Arc::clone(&bucket));
+                    running.spawn(async move { checker.object(&bucket, partition, key).await });
                 }
-                let (checker, bucket) = (Arc::clone(&self.checker), Arc::clone(&bucket));
-                running.spawn(async move { checker.object(&bucket, partition, key).await });
+                next = resume;
             }
-            next = resume;
         }
         while let Some(told) = running.join_next().await {
             told.map_err(|error| Failure::Internal(error.to_string()))??;

@@ -15,6 +15,7 @@ use ossia_store::Writes;
 
 use crate::{
     Body, BodyError, CopyError, CopyInput, CopyOutput, Failure, OpenObject, ReadObjectError,
+    VersionId,
     core::{Core, Gate, Place},
     intake::{self, IntakeError, Limits, TakenBytes},
     keys,
@@ -34,18 +35,31 @@ impl Core {
         self: &Arc<Self>,
         input: CopyInput<'_>,
     ) -> Result<CopyOutput, CopyError> {
-        let place = self.place::<CopyError>(&input.bucket).await?;
-        if input.bucket == input.source_bucket && input.key == input.source_key {
-            return self.copy_onto_itself(&place, &input).await;
+        let mut place = self.place::<CopyError>(&input.bucket).await?;
+        // Where versions are kept a copy is a new version, whatever lies there.
+        if input.bucket == input.source_bucket
+            && input.key == input.source_key
+            && place.catalogue.versioning.is_none()
+        {
+            if !matches!(input.source_version, None | Some(VersionId::Null)) {
+                return Err(CopyError::NoSuchSourceVersion);
+            }
+            if let Some(copied) = self.copy_onto_itself(&place, &input).await? {
+                return Ok(copied);
+            }
+            // It has begun to keep versions.
+            place = self.place::<CopyError>(&input.bucket).await?;
         }
         self.check_overwrite::<CopyError>(&place, &input.key, input.forbid_overwrite).await?;
-        let source = match self.get(&input.source_bucket, &input.source_key).await {
-            Ok(source) => source,
-            Err(error) => return Err(of_source(error)),
-        };
+        let source =
+            match self.get(&input.source_bucket, &input.source_key, input.source_version).await {
+                Ok(source) => source,
+                Err(error) => return Err(of_source(error)),
+            };
         let info = &source.info;
         evaluate(&input.conditions, &info.etag, info.last_modified)?;
-        if info.kind == ObjectType::Appendable && !self.settings.copy_appendable {
+        let allowed = self.settings.copy_appendable && place.catalogue.versioning.is_none();
+        if info.kind == ObjectType::Appendable && !allowed {
             return Err(CopyError::SourceAppendable);
         }
         let class = input.storage_class.unwrap_or(place.catalogue.storage_class);
@@ -126,7 +140,7 @@ impl Core {
             length: info.length,
             last_modified: written.modified_s,
             version_id: written.version_id,
-            source_version_id: info.version_id.clone(),
+            source_version_id: info.version_id,
         })
     }
 
@@ -170,12 +184,12 @@ impl Core {
         }
     }
 
-    /// Changes the head and nothing else. The headers are always the request's.
+    /// Changes the head and nothing else. The headers are always the request's. `None` where the bucket keeps versions meanwhile.
     async fn copy_onto_itself(
         &self,
         place: &Place,
         input: &CopyInput<'_>,
-    ) -> Result<CopyOutput, CopyError> {
+    ) -> Result<Option<CopyOutput>, CopyError> {
         let partition = place.partition(&input.key);
         let head_key = keys::head(&input.key);
         for _ in 0..SELF_COPY_TRIES {
@@ -197,14 +211,18 @@ impl Core {
             let (length, crc64) = (seen.length, seen.crc64);
             let new = self.edited(input, seen.clone(), class);
             if let Some(written) = self.replace_head(place, &input.key, seen, new).await? {
-                return Ok(CopyOutput {
+                return Ok(Some(CopyOutput {
                     etag: written.etag,
                     crc64,
                     length,
                     last_modified: written.modified_s,
-                    source_version_id: written.version_id.clone(),
+                    source_version_id: None,
                     version_id: written.version_id,
-                });
+                }));
+            }
+            let now = self.place::<CopyError>(&input.bucket).await?;
+            if now.catalogue.versioning.is_some() {
+                return Ok(None);
             }
         }
         Err(Failure::Busy.into())
@@ -235,15 +253,13 @@ impl Core {
         let partition = place.partition(key);
         let head_key = keys::head(key);
         let hints = vec![head_key.clone()];
-        self.change(place, partition, hints, Gate::Open, move |view| {
-            if read_head(view, &head_key)?.as_ref() != Some(&seen) {
+        self.change_in(place, partition, hints, Gate::Open, move |view, bucket| {
+            let same = read_head(view, &head_key)?.as_ref() == Some(&seen);
+            if !same || bucket.versioning.is_some() {
                 return Ok((Writes::none(), None));
             }
-            let written = Written {
-                etag: new.etag(),
-                modified_s: new.modified_s,
-                version_id: new.version_id.clone(),
-            };
+            let written =
+                Written { etag: new.etag(), modified_s: new.modified_s, version_id: None };
             rewrite_head(&head_key, &new, Some(written))
         })
         .await
@@ -262,6 +278,10 @@ fn of_source(error: ReadObjectError) -> CopyError {
     match error {
         ReadObjectError::NoSuchBucket => CopyError::NoSuchSourceBucket,
         ReadObjectError::NoSuchKey => CopyError::NoSuchSourceKey,
+        ReadObjectError::NoSuchVersion => CopyError::NoSuchSourceVersion,
+        ReadObjectError::DeleteMarker { version, named } => {
+            CopyError::SourceDeleteMarker { version, named }
+        }
         ReadObjectError::Store(failure) => failure.into(),
     }
 }

@@ -170,9 +170,26 @@ impl Core {
         Ok(Place { name: name.clone(), catalogue })
     }
 
+    /// As [`Self::change_in`], for bodies that need not know their bucket.
+    pub(crate) async fn change<T, E, F>(
+        &self,
+        place: &Place,
+        partition: Partition,
+        hints: Vec<Bytes>,
+        gate: Gate,
+        body: F,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: OperationError,
+        F: Fn(&dyn View) -> Verdict<T, E> + Send + Sync + 'static,
+    {
+        self.change_in(place, partition, hints, gate, move |view, _| body(view)).await
+    }
+
     /// Changes a bucket's partition. The body runs behind the bucket's own record, so that a bucket is never written into once its
     /// deletion has been decided; while that is being decided the change waits, for a bounded time.
-    pub(crate) async fn change<T, E, F>(
+    pub(crate) async fn change_in<T, E, F>(
         &self,
         place: &Place,
         partition: Partition,
@@ -183,7 +200,7 @@ impl Core {
     where
         T: Send + 'static,
         E: OperationError,
-        F: Fn(&dyn View) -> Verdict<T, E> + Send + Sync + 'static,
+        F: Fn(&dyn View, &BucketRecord) -> Verdict<T, E> + Send + Sync + 'static,
     {
         hints.insert(0, keys::bucket());
         let body = Arc::new(body);
@@ -192,8 +209,8 @@ impl Core {
         loop {
             let body = Arc::clone(&body);
             let answer = run(&*self.store, partition, hints.clone(), move |view| {
-                pass_gate(view, gate)?;
-                body(view)
+                let bucket = pass_gate(view, gate)?;
+                body(view, &bucket)
             });
             match answer.await? {
                 Ok(value) => return Ok(value),
@@ -293,13 +310,13 @@ impl Core {
 }
 
 /// Reads the bucket's record and lets the body on, or not.
-fn pass_gate<E>(view: &dyn View, gate: Gate) -> Result<(), Stop<E>> {
+fn pass_gate<E>(view: &dyn View, gate: Gate) -> Result<BucketRecord, Stop<E>> {
     let record = view.get(&keys::bucket())?;
     let Some(bucket) = BucketRecord::decode_option(record.as_ref())? else {
         return Err(Stop::Denied(Denied::NoBucket));
     };
     match (bucket.state, gate) {
-        (BucketState::Open, _) | (_, Gate::OpenOrClosing) => Ok(()),
+        (BucketState::Open, _) | (_, Gate::OpenOrClosing) => Ok(bucket),
         (_, Gate::Open) => Err(Stop::Denied(Denied::Closing)),
     }
 }

@@ -3,7 +3,7 @@
 use ossia_store::{BlobError, ReadError, Rejection, StoreError};
 use thiserror::Error;
 
-use crate::BodyError;
+use crate::{BodyError, VersionId};
 
 /// The store could not do it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -258,9 +258,26 @@ pub enum ReadObjectError {
     /// No such object.
     #[error("no such object")]
     NoSuchKey,
+    /// The object has no such version.
+    #[error("no such version")]
+    NoSuchVersion,
+    /// What was asked for is a delete marker.
+    #[error("a delete marker")]
+    DeleteMarker {
+        /// Its version.
+        version: VersionId,
+        /// The request named it; else it is the current version.
+        named: bool,
+    },
     /// The store's trouble.
     #[error(transparent)]
     Store(#[from] Failure),
+}
+
+impl ReadObjectError {
+    pub(crate) fn marker(head: &crate::records::Head, named: bool) -> Self {
+        Self::DeleteMarker { version: head.version_id, named }
+    }
 }
 
 /// Why an object was not deleted. One that does not exist is no error.
@@ -286,6 +303,17 @@ pub enum CopyError {
     /// The source does not exist.
     #[error("no such source object")]
     NoSuchSourceKey,
+    /// The source has no such version.
+    #[error("no such source version")]
+    NoSuchSourceVersion,
+    /// The source is a delete marker.
+    #[error("the source is a delete marker")]
+    SourceDeleteMarker {
+        /// Its version.
+        version: VersionId,
+        /// The request named it; else it is the current version.
+        named: bool,
+    },
     /// The destination's bucket does not exist.
     #[error("no such bucket")]
     NoSuchBucket,

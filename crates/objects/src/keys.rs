@@ -10,7 +10,9 @@
 //!
 //! partition  bucket id << 16 | i,  i below the bucket's partition count; a key's i is its CRC-64 modulo that count:
 //!   b                              the bucket's record, read by every transaction here
-//!   h key                          head: the current version
+//!   h key                          head: the current version, if it is an object
+//!   n key                          the current version, if it is a delete marker; never both
+//!   v key' order (8, inverted)     an older version, the newest one first; only under a current one
 //!   c content id (16) end (8)      extent: the bytes that end at `end`
 //!   p content id (16) end (8)      packed extent: the same, in the place of many small ones
 //!   s blob id (16)                 which content names this blob
@@ -19,12 +21,11 @@
 //!   u upload id (16) number (2)    a part of an upload
 //!   x upload id (16)               an upload that is over, but for its parts
 //!   y content id (16)              content that is being made of parts
-//!   v key ..., n key               reserved: older versions, newest-is-a-delete-marker
 //! ```
 //!
 //! Extents are keyed by their *end*, big-endian: the one that holds position `p` is the first key above `p`, one seek away. Why
-//! packed ones have a tag of their own stands in `extents`. A key with a delete marker on top has no `h` record (that is what `n`
-//! is reserved for), so that a listing never has to step over it.
+//! packed ones have a tag of their own stands in `extents`. A key with a delete marker on top has no `h` record, so that a listing
+//! never has to step over it; in a bucket that never had versions nobody looks for an `n`. `versioning` tells the rest.
 //!
 //! The partition of a key must never change while its bucket lives: the rule is part of the format.
 
@@ -36,7 +37,10 @@ use std::sync::{
 use bytes::{BufMut, Bytes, BytesMut};
 use ossia_store::{BlobId, Partition};
 
-use crate::words::{BucketName, ObjectKey, crc64};
+use crate::{
+    multipart::names,
+    words::{BucketName, ObjectKey, crc64},
+};
 
 /// Where the catalogue is. Bucket ids start at 1, so no bucket's partition is this one.
 pub(crate) const SYSTEM: Partition = Partition(0);
@@ -54,10 +58,16 @@ pub(crate) const CONFIG: u8 = b'C';
 pub(crate) const DROPPED: u8 = b'D';
 /// First byte of a head's key.
 pub(crate) const HEAD: u8 = b'h';
+/// First byte of the key of a delete marker that is current.
+pub(crate) const MARKER: u8 = b'n';
+/// First byte of an older version's key.
+pub(crate) const OLDER: u8 = b'v';
+/// First bytes of the keys of versions, delete markers among them.
+pub(crate) const VERSIONS: [u8; 3] = [HEAD, OLDER, MARKER];
 /// First byte of a tombstone's key.
 pub(crate) const TOMBSTONE: u8 = b't';
 /// First bytes of keys that keep a bucket from being deleted: heads, older versions, delete markers, uploads.
-pub(crate) const HOLDING: [u8; 4] = [HEAD, b'v', b'n', UPLOAD];
+pub(crate) const HOLDING: [u8; 4] = [HEAD, OLDER, MARKER, UPLOAD];
 /// First byte of an upload's key.
 pub(crate) const UPLOAD: u8 = b'm';
 /// First byte of a part's key.
@@ -138,6 +148,30 @@ pub(crate) fn bucket() -> Bytes {
 /// A head's key.
 pub(crate) fn head(key: &ObjectKey) -> Bytes {
     tagged(HEAD, key.as_bytes())
+}
+
+/// The key of an older version of the object that this head's key names.
+pub(crate) fn older(head_key: &[u8], order: u64) -> Bytes {
+    let mut key = olders(head_key);
+    // Inverted: the newest one comes first.
+    key.put_u64(!order);
+    key.freeze()
+}
+
+/// What the keys of all older versions of the object start with that this head's key names.
+pub(crate) fn olders(head_key: &[u8]) -> BytesMut {
+    names::grouped(OLDER, head_key.get(1..).unwrap_or_default())
+}
+
+/// The object's key and the order, from an older version's key.
+pub(crate) fn parse_older(name: &[u8]) -> Option<(ObjectKey, u64)> {
+    let (key, order) = names::parse_grouped(OLDER, name)?;
+    Some((key, !u64::from_be_bytes(order.try_into().ok()?)))
+}
+
+/// The key of a delete marker that is current, from the key of the head that would stand in its place.
+pub(crate) fn marker(head_key: &[u8]) -> Bytes {
+    tagged(MARKER, head_key.get(1..).unwrap_or_default())
 }
 
 /// An extent's key.
@@ -260,6 +294,8 @@ mod tests {
     fn keys_of_the_longest_names_fit_the_contract() {
         let key = ObjectKey::new(&"k".repeat(1023)).unwrap();
         assert!(head(&key).len() <= ossia_store::KEY_BYTES_MAX);
+        assert!(older(&head(&key), 1).len() <= ossia_store::KEY_BYTES_MAX);
+        assert_eq!(parse_older(&older(&head(&key), 7)), Some((key, 7)));
         assert_eq!(extent_end(b"c"), None);
         assert_eq!(tombstone_content(b"tshort"), None);
     }

@@ -219,7 +219,9 @@ mod tests {
             acl: BucketAcl::Private,
             storage_class: Default::default(),
             redundancy: Default::default(),
-            versioning: 0,
+            versioning: None,
+            versioning_epoch: 0,
+            spreading: false,
             created_ms: 0,
         }
     }

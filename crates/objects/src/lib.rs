@@ -53,6 +53,8 @@ mod sweep;
 mod symlink;
 mod usage;
 mod version;
+mod version_id;
+mod versioning;
 pub mod words;
 
 pub use body::{Body, BodyError, ByteStream};
@@ -67,6 +69,7 @@ pub use error::{
     AppendError, BucketError, BucketSetting, CopyError, CreateBucketError, DeleteBucketError,
     DeleteError, Failure, ListError, OpenError, PutError, ReadObjectError, SealError,
 };
+pub use list::{ListVersionsInput, ListVersionsOutput, VersionInfo};
 pub use multipart::{
     AbortUploadInput, ChosenParts, CompleteUploadError, CompleteUploadInput, CompleteUploadOutput,
     CopyRange, InitiateUploadError, InitiateUploadInput, ListPartsInput, ListPartsOutput,
@@ -75,8 +78,8 @@ pub use multipart::{
     UploadPartError, UploadPartInput,
 };
 pub use object::{
-    AppendInput, AppendOutput, CopyInput, CopyOutput, Creation, DeleteOutput, ListInput,
-    ListOutput, ObjectInfo, PutInput, PutOutput, SealInput, SealOutput,
+    AppendInput, AppendOutput, CopyInput, CopyOutput, Creation, DeleteInput, DeleteOutput,
+    ListInput, ListOutput, ObjectInfo, PutInput, PutOutput, SealInput, SealOutput,
 };
 pub use objects::{KeptBlobs, Objects};
 pub use ossia_store::Health;
@@ -85,6 +88,8 @@ pub use scrub::{Scrub, ScrubFigures};
 pub use settings::{Packing, Settings};
 pub use symlink::{PutSymlinkInput, PutSymlinkOutput};
 pub use usage::{BucketUsage, usage};
+pub use version_id::VersionId;
+pub use versioning::DeleteIf;
 pub use words::Directive;
 
 #[cfg(test)]

@@ -2,7 +2,11 @@
 //!
 //! Each partition's scan seeks past what it rolls up, so a page costs what it returns, not what lies below.
 
+mod versions;
+
 use std::{cmp::Ordering, collections::VecDeque};
+
+pub use versions::{ListVersionsInput, ListVersionsOutput, VersionInfo};
 
 use bytes::Bytes;
 use ossia_store::{Fold, Item, Partition, SCAN_LIMIT_MAX, Scan, successor};
@@ -44,7 +48,7 @@ impl Core {
                 break;
             }
             items += 1;
-            last = add(&mut output, item)?;
+            last = add(&mut output, item, place.catalogue.versioning.is_some())?;
         }
         output.last = match last {
             Added::Object => output.objects.last().map(|info| info.key.as_str().to_owned()),
@@ -60,10 +64,10 @@ enum Added {
     Prefix,
 }
 
-fn add(output: &mut ListOutput, item: Item) -> Result<Added, Failure> {
+fn add(output: &mut ListOutput, item: Item, versioned: bool) -> Result<Added, Failure> {
     match item {
         Item::Record(key, record) => {
-            output.objects.push(info(&key, &record.value)?);
+            output.objects.push(info(&key, &record.value, versioned)?);
             Ok(Added::Object)
         }
         Item::Prefix(prefix) => {
@@ -76,10 +80,10 @@ fn add(output: &mut ListOutput, item: Item) -> Result<Added, Failure> {
 }
 
 /// What a head's record tells.
-pub(crate) fn info(key: &[u8], value: &Bytes) -> Result<ObjectInfo, Failure> {
+fn info(key: &[u8], value: &Bytes, versioned: bool) -> Result<ObjectInfo, Failure> {
     let key = ObjectKey::from_bytes(key.get(1..).unwrap_or_default());
     let key = key.map_err(|_| Damage::new("head", "its key is no object's"))?;
-    Ok(Head::decode(value)?.info(key))
+    Ok(Head::decode(value)?.info(key, versioned))
 }
 
 /// The first key that may be listed: above `after`, and past the whole group if that is a common prefix itself.

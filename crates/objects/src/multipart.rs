@@ -31,7 +31,7 @@ mod clear;
 mod complete;
 mod error;
 mod list;
-mod names;
+pub(crate) mod names;
 mod parts;
 mod words;
 

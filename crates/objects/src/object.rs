@@ -1,7 +1,7 @@
 //! Objects as callers see them: inputs and outputs.
 
 use crate::{
-    Body,
+    Body, DeleteIf, VersionId,
     words::{
         Attributes, BucketName, Conditions, Directive, ObjectAcl, ObjectKey, ObjectType,
         StorageClass,
@@ -51,7 +51,7 @@ pub struct ObjectInfo {
     /// What it points at, if it is a link.
     pub link_target: Option<ObjectKey>,
     /// Its version, in a bucket that has or had versions.
-    pub version_id: Option<String>,
+    pub version_id: Option<VersionId>,
 }
 
 /// Puts an object, replacing what is there.
@@ -83,7 +83,7 @@ pub struct PutOutput {
     /// Last-Modified, in seconds since 1970.
     pub last_modified: u64,
     /// Its version, in a bucket that has or had versions.
-    pub version_id: Option<String>,
+    pub version_id: Option<VersionId>,
 }
 
 /// Appends to an object, or creates it.
@@ -117,7 +117,7 @@ pub struct AppendOutput {
     /// Whether this append created the object.
     pub created: bool,
     /// The object's version, in a bucket that has or had versions.
-    pub version_id: Option<String>,
+    pub version_id: Option<VersionId>,
 }
 
 /// Seals an appendable object.
@@ -144,15 +144,28 @@ pub struct SealOutput {
     pub crc64: u64,
 }
 
-/// An object was deleted, or there was none.
+/// An object or a version was deleted, or there was none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeleteOutput {
-    /// Whether there was one.
+    /// Whether there was one, and it was what it had to be. An object under a delete marker is none; a version is one.
     pub existed: bool,
     /// Whether a delete marker was made or removed.
     pub delete_marker: bool,
-    /// The version made or removed, in a bucket that has or had versions.
-    pub version_id: Option<String>,
+    /// The marker made, in a bucket that has or had versions; or the version that the request named, whether or not there was one.
+    pub version_id: Option<VersionId>,
+}
+
+/// Deletes an object, or a version of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeleteInput {
+    /// The bucket.
+    pub bucket: BucketName,
+    /// The key.
+    pub key: ObjectKey,
+    /// The version to remove for ever; `None` deletes the object, which leaves a delete marker where versions are kept.
+    pub version: Option<VersionId>,
+    /// What it must be; where it is not, nothing happens, and the answer is that of nothing there.
+    pub only: DeleteIf,
 }
 
 /// Copies an object.
@@ -162,6 +175,8 @@ pub struct CopyInput<'a> {
     pub source_bucket: BucketName,
     /// The source's key.
     pub source_key: ObjectKey,
+    /// The source's version; `None` for the current one.
+    pub source_version: Option<VersionId>,
     /// The destination's bucket.
     pub bucket: BucketName,
     /// The destination's key.
@@ -196,9 +211,9 @@ pub struct CopyOutput {
     /// Last-Modified, in seconds since 1970.
     pub last_modified: u64,
     /// The new object's version, in a bucket that has or had versions.
-    pub version_id: Option<String>,
+    pub version_id: Option<VersionId>,
     /// The source's version, in a bucket that has or had versions.
-    pub source_version_id: Option<String>,
+    pub source_version_id: Option<VersionId>,
 }
 
 /// Which objects to list.

@@ -8,10 +8,11 @@ use tokio::sync::{OwnedRwLockWriteGuard, Semaphore};
 use crate::{
     AppendError, AppendInput, AppendOutput, Bucket, BucketError, BucketRules, BucketStat,
     BucketUsage, Clock, ConfigEntries, ConfigError, ConfigKind, CopyError, CopyInput, CopyOutput,
-    CreateBucketError, CreateBucketInput, DeleteBucketError, DeleteError, DeleteOutput, EditOutput,
-    Failure, ListBucketsInput, ListBucketsOutput, ListError, ListInput, ListOutput, ObjectInfo,
-    OpenError, OpenObject, PutError, PutInput, PutOutput, PutSymlinkInput, PutSymlinkOutput,
-    ReadObjectError, ScrubFigures, SealError, SealInput, SealOutput, Settings,
+    CreateBucketError, CreateBucketInput, DeleteBucketError, DeleteError, DeleteIf, DeleteInput,
+    DeleteOutput, EditOutput, Failure, ListBucketsInput, ListBucketsOutput, ListError, ListInput,
+    ListOutput, ListVersionsInput, ListVersionsOutput, ObjectInfo, OpenError, OpenObject, PutError,
+    PutInput, PutOutput, PutSymlinkInput, PutSymlinkOutput, ReadObjectError, ScrubFigures,
+    SealError, SealInput, SealOutput, Settings, VersionId,
     core::{Core, DETACHED_MAX},
     known::KnownBuckets,
     multipart::Completions,
@@ -19,7 +20,7 @@ use crate::{
     reaper::ReaperTask,
     scrub::{self, ScrubTask},
     stat::StatCache,
-    words::{BucketAcl, BucketName, ObjectAcl, ObjectKey},
+    words::{BucketAcl, BucketName, ObjectAcl, ObjectKey, Versioning},
 };
 
 /// Keeps blobs from being deleted while it lives.
@@ -140,7 +141,20 @@ impl Objects {
         self.core.set_bucket_acl(name, acl).await
     }
 
-    /// Deletes an empty bucket.
+    /// Has a bucket keep versions, or no longer make new ones. What it has it keeps either way; it never goes back to having had
+    /// none. Counts for writes that begin after it was answered.
+    ///
+    /// # Errors
+    /// [`BucketError`].
+    pub async fn set_bucket_versioning(
+        &self,
+        name: &BucketName,
+        versioning: Versioning,
+    ) -> Result<(), BucketError> {
+        self.core.set_bucket_versioning(name, versioning).await
+    }
+
+    /// Deletes an empty bucket: one without objects, versions, delete markers and uploads.
     ///
     /// # Errors
     /// [`DeleteBucketError`].
@@ -234,7 +248,20 @@ impl Objects {
         bucket: &BucketName,
         key: &ObjectKey,
     ) -> Result<ObjectInfo, ReadObjectError> {
-        self.core.head(bucket, key).await
+        self.core.head(bucket, key, None).await
+    }
+
+    /// What is known of a version; of the current one where none is named.
+    ///
+    /// # Errors
+    /// [`ReadObjectError`].
+    pub async fn head_version(
+        &self,
+        bucket: &BucketName,
+        key: &ObjectKey,
+        version: Option<VersionId>,
+    ) -> Result<ObjectInfo, ReadObjectError> {
+        self.core.head(bucket, key, version).await
     }
 
     /// Opens an object for reading.
@@ -246,10 +273,23 @@ impl Objects {
         bucket: &BucketName,
         key: &ObjectKey,
     ) -> Result<OpenObject, ReadObjectError> {
-        self.core.get(bucket, key).await
+        self.core.get(bucket, key, None).await
     }
 
-    /// Changes an object's ACL, and nothing else of it.
+    /// Opens a version for reading; the current one where none is named.
+    ///
+    /// # Errors
+    /// [`ReadObjectError`].
+    pub async fn get_version(
+        &self,
+        bucket: &BucketName,
+        key: &ObjectKey,
+        version: Option<VersionId>,
+    ) -> Result<OpenObject, ReadObjectError> {
+        self.core.get(bucket, key, version).await
+    }
+
+    /// Changes the ACL of an object, or of a version of one, and nothing else of it.
     ///
     /// # Errors
     /// [`ReadObjectError`].
@@ -257,12 +297,13 @@ impl Objects {
         &self,
         bucket: &BucketName,
         key: &ObjectKey,
+        version: Option<VersionId>,
         acl: ObjectAcl,
     ) -> Result<EditOutput, ReadObjectError> {
-        self.core.set_acl(bucket, key, acl).await
+        self.core.set_acl(bucket, key, version, acl).await
     }
 
-    /// Replaces an object's tags, and nothing else of it.
+    /// Replaces the tags of an object, or of a version of one, and nothing else of it.
     ///
     /// # Errors
     /// [`ReadObjectError`].
@@ -270,9 +311,10 @@ impl Objects {
         &self,
         bucket: &BucketName,
         key: &ObjectKey,
+        version: Option<VersionId>,
         tags: Vec<(String, String)>,
     ) -> Result<EditOutput, ReadObjectError> {
-        self.core.set_tags(bucket, key, tags).await
+        self.core.set_tags(bucket, key, version, tags).await
     }
 
     /// Puts a symbolic link, replacing what is there.
@@ -283,7 +325,7 @@ impl Objects {
         self.core.put_symlink(input).await
     }
 
-    /// Deletes an object; one that does not exist, too.
+    /// Deletes an object; one that does not exist, too. Where versions are kept it stays beneath a delete marker.
     ///
     /// # Errors
     /// [`DeleteError`].
@@ -292,19 +334,28 @@ impl Objects {
         bucket: &BucketName,
         key: &ObjectKey,
     ) -> Result<DeleteOutput, DeleteError> {
-        self.core.delete(bucket, key).await
+        let (bucket, key) = (bucket.clone(), key.clone());
+        self.delete_with(DeleteInput { bucket, key, version: None, only: DeleteIf::Any }).await
     }
 
-    /// Deletes many objects; the answers are in the order of the keys.
+    /// Deletes an object, or removes a version of one for ever; what does not exist, too.
+    ///
+    /// # Errors
+    /// [`DeleteError`].
+    pub async fn delete_with(&self, input: DeleteInput) -> Result<DeleteOutput, DeleteError> {
+        self.core.delete(input).await
+    }
+
+    /// Deletes many objects, and removes the versions that are named with their keys; the answers are in the order of the keys.
     ///
     /// # Errors
     /// [`BucketError`] when nothing could be tried.
     pub async fn delete_many(
         &self,
         bucket: &BucketName,
-        keys: Vec<ObjectKey>,
+        named: Vec<(ObjectKey, Option<VersionId>)>,
     ) -> Result<Vec<Result<DeleteOutput, DeleteError>>, BucketError> {
-        self.core.delete_many(bucket, keys).await
+        self.core.delete_many(bucket, named).await
     }
 
     /// Copies an object.
@@ -321,5 +372,16 @@ impl Objects {
     /// [`ListError`].
     pub async fn list(&self, input: ListInput) -> Result<ListOutput, ListError> {
         self.core.list(input).await
+    }
+
+    /// Lists a page of versions, delete markers among them. In a bucket that never had versions each object is its only one.
+    ///
+    /// # Errors
+    /// [`ListError`].
+    pub async fn list_versions(
+        &self,
+        input: ListVersionsInput,
+    ) -> Result<ListVersionsOutput, ListError> {
+        self.core.list_versions(input).await
     }
 }

@@ -22,12 +22,13 @@ use ossia_store::{
 };
 
 use crate::{
-    Failure, ObjectInfo, ReadObjectError,
+    Failure, ObjectInfo, ReadObjectError, VersionId,
     core::{Core, Place},
     extents,
     keys::{self, ContentId},
     readers,
     records::{Content, Damage, Extent, Head, Source, Stored},
+    versioning::Names,
     words::{BucketName, ObjectKey, ObjectType},
 };
 
@@ -44,36 +45,34 @@ impl Core {
         &self,
         bucket: &BucketName,
         key: &ObjectKey,
+        version: Option<VersionId>,
     ) -> Result<ObjectInfo, ReadObjectError> {
         let place = self.place::<ReadObjectError>(bucket).await?;
-        let record = self.store.get(place.partition(key), keys::head(key)).await;
-        let record = record.map_err(Failure::from)?.ok_or(ReadObjectError::NoSuchKey)?;
-        let head = Head::decode(&record.value).map_err(Failure::from)?;
-        Ok(head.info(key.clone()))
+        let found = self.locate(&place, key, version).await?;
+        Ok(found.head.info(key.clone(), place.catalogue.versioning.is_some()))
     }
 
     pub(crate) async fn get(
         &self,
         bucket: &BucketName,
         key: &ObjectKey,
+        version: Option<VersionId>,
     ) -> Result<OpenObject, ReadObjectError> {
         let place = self.place::<ReadObjectError>(bucket).await?;
-        self.open_object(&place, key).await
+        self.open_object(&place, key, version).await
     }
 
     pub(crate) async fn open_object(
         &self,
         place: &Place,
         key: &ObjectKey,
+        version: Option<VersionId>,
     ) -> Result<OpenObject, ReadObjectError> {
         let partition = place.partition(key);
-        let head_key = keys::head(key);
         for _ in 0..INLINE_TRIES {
             // Before the head is read: from here on the reaper waits for us.
             let ticket = self.readers.ticket();
-            let record = self.store.get(partition, head_key.clone()).await;
-            let record = record.map_err(Failure::from)?.ok_or(ReadObjectError::NoSuchKey)?;
-            let head = Head::decode(&record.value).map_err(Failure::from)?;
+            let Located { at, record, head } = self.locate(place, key, version).await?;
             let held = match head.content {
                 Content::Extents(content) => Held::Extents(Arc::new(Extents {
                     store: Arc::clone(&self.store),
@@ -88,16 +87,86 @@ impl Core {
                     piece_bytes: self.settings.read_piece_bytes,
                     _pin: ticket.pin(content),
                 })),
-                Content::Inline => match self.inline(partition, &head_key, &record, &head).await? {
+                Content::Inline => match self.inline(partition, &at, &record, &head).await? {
                     Some(bytes) => {
                         Held::Inline { bytes, piece_bytes: self.settings.read_piece_bytes }
                     }
                     None => continue,
                 },
             };
-            return Ok(OpenObject { info: head.info(key.clone()), held });
+            let info = head.info(key.clone(), place.catalogue.versioning.is_some());
+            return Ok(OpenObject { info, held });
         }
         Err(Failure::Busy.into())
+    }
+
+    /// Finds the record of a version that is an object, the current one where none is named.
+    async fn locate(
+        &self,
+        place: &Place,
+        key: &ObjectKey,
+        version: Option<VersionId>,
+    ) -> Result<Located, ReadObjectError> {
+        let partition = place.partition(key);
+        let names = Names::of(key);
+        let mut seen = None;
+        for _ in 0..MOVED_TRIES {
+            let current = self.current(place, partition, &names).await?;
+            let Some(id) = version else {
+                return match current {
+                    None => Err(ReadObjectError::NoSuchKey),
+                    Some(current) => current.object(false),
+                };
+            };
+            let Some(current) = current else {
+                return Err(ReadObjectError::NoSuchVersion);
+            };
+            if current.head.version_id == id {
+                return current.object(true);
+            }
+            let order = id.order().or(current.head.below.null);
+            let order = order.filter(|_| current.head.below.any);
+            if let Some(at) = order.map(|order| names.older(order))
+                && let Some(found) = self.located(partition, at).await?
+                && found.head.version_id == id
+            {
+                return found.object(true);
+            }
+            // It may have become the current one, or have ceased to be it, in between.
+            let now = Some((current.head.order, current.head.version_id));
+            if seen == now {
+                return Err(ReadObjectError::NoSuchVersion);
+            }
+            seen = now;
+        }
+        Err(Failure::Busy.into())
+    }
+
+    /// The record of the current version, object or marker.
+    pub(crate) async fn current(
+        &self,
+        place: &Place,
+        partition: Partition,
+        names: &Names,
+    ) -> Result<Option<Located>, Failure> {
+        let found = self.located(partition, names.head.clone()).await?;
+        if found.is_some() || place.catalogue.versioning.is_none() {
+            return Ok(found);
+        }
+        let marker = self.located(partition, names.marker()).await?;
+        if marker.is_some() {
+            return Ok(marker);
+        }
+        // A marker that was removed meanwhile has brought an object up again.
+        self.located(partition, names.head.clone()).await
+    }
+
+    async fn located(&self, partition: Partition, at: Bytes) -> Result<Option<Located>, Failure> {
+        let Some(record) = self.store.get(partition, at.clone()).await? else {
+            return Ok(None);
+        };
+        let head = Head::decode(&record.value)?;
+        Ok(Some(Located { at, record, head }))
     }
 
     /// The bytes of a head's own payload; `None` when the head has been replaced since it was read.
@@ -121,6 +190,23 @@ impl Core {
             return Err(Damage::new("head", "its body has another length").into());
         }
         Ok(Some(bytes))
+    }
+}
+
+/// A version's record, and the key that it stands under.
+pub(crate) struct Located {
+    pub(crate) at: Bytes,
+    pub(crate) record: Record,
+    pub(crate) head: Head,
+}
+
+impl Located {
+    /// Itself, unless it is a marker; `named` by the request.
+    fn object(self, named: bool) -> Result<Self, ReadObjectError> {
+        match self.head.is_marker() {
+            true => Err(ReadObjectError::marker(&self.head, named)),
+            false => Ok(self),
+        }
     }
 }
 

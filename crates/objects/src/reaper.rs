@@ -184,7 +184,7 @@ impl Core {
             let (page, resume) = self.catalogue_page(start, &prefix, PAGE).await?;
             for (name, catalogue) in page {
                 let undecided = self.now_ms().saturating_sub(catalogue.since_ms) > UNDECIDED_MS;
-                if catalogue.state != BucketState::Open && undecided {
+                if catalogue.spreading || (catalogue.state != BucketState::Open && undecided) {
                     self.resume_bucket(&name, &catalogue).await?;
                 }
                 for partition in keys::partitions(catalogue.id, catalogue.partitions) {

@@ -19,11 +19,13 @@ use crate::Failure;
 pub(crate) use bucket::{BucketRecord, BucketState, Catalogue, Counters, Dropped};
 pub(crate) use config::ConfigRecord;
 pub(crate) use content::{Extent, Reference, Source, Tombstone};
-pub(crate) use head::{Content, Head, Kind};
+pub(crate) use head::{Below, Content, Head, Kind};
 pub(crate) use upload::{Leftover, Making, Part, Upload};
 
-/// The format of every record so far.
+/// The format of most records.
 const FORMAT: u8 = 1;
+/// The format of what a program that knows no versions must not touch.
+const FORMAT_VERSIONS: u8 = 2;
 
 /// A record that does not mean anything.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -49,22 +51,29 @@ impl From<Damage> for Failure {
 pub(crate) trait Stored: Sized {
     /// For messages.
     const NAME: &'static str;
+    /// The newest format that is understood.
+    const NEWEST: u8 = FORMAT;
     type Wire: Message + Default;
 
     fn to_wire(&self) -> Self::Wire;
     fn from_wire(wire: Self::Wire) -> Result<Self, &'static str>;
 
+    /// The format that this record is written in.
+    fn format(&self) -> u8 {
+        FORMAT
+    }
+
     fn encode(&self) -> Bytes {
         let wire = self.to_wire();
         let mut bytes = BytesMut::with_capacity(1 + wire.encoded_len());
-        bytes.put_u8(FORMAT);
+        bytes.put_u8(self.format());
         wire.encode_raw(&mut bytes);
         bytes.freeze()
     }
 
     fn decode(bytes: &Bytes) -> Result<Self, Damage> {
         match bytes.first() {
-            Some(&FORMAT) => {}
+            Some(format) if (FORMAT..=Self::NEWEST).contains(format) => {}
             Some(other) => return Err(Damage::new(Self::NAME, format!("format {other}"))),
             None => return Err(Damage::new(Self::NAME, "empty")),
         }

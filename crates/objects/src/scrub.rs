@@ -23,7 +23,7 @@ use crate::{
     records::{BucketState, Stored},
 };
 
-/// Heads read at once.
+/// Heads read at once. Markers have no bytes to read.
 const PAGE: usize = 64;
 /// How often the place is noted.
 const NOTE_EVERY: Duration = Duration::from_secs(60);
@@ -286,13 +286,14 @@ impl Round<'_> {
         let catalogue = &bucket.catalogue;
         let done = usize::try_from(place.partition).unwrap_or(usize::MAX);
         for partition in keys::partitions(catalogue.id, catalogue.partitions).skip(done) {
-            let from = match &place.key[..] {
-                [] => keys::tagged(keys::HEAD, &[]),
-                key => [key, &[0]].concat().into(),
+            let (mut tag, from) = match &place.key[..] {
+                [] => (keys::HEAD, keys::tagged(keys::HEAD, &[])),
+                // One of the time before there were versions is a head's, too.
+                key => (key[0].max(keys::HEAD).min(keys::OLDER), [key, &[0]].concat().into()),
             };
             let mut next: Option<Bytes> = Some(from);
             while let Some(start) = next {
-                let (end, limit) = (successor(&[keys::HEAD]), PAGE);
+                let (end, limit) = (successor(&[tag]), PAGE);
                 let scan = Scan { start, end, limit, fold: None };
                 let page = self.core.store.scan(partition, scan).await?;
                 for item in page.items {
@@ -307,6 +308,10 @@ impl Round<'_> {
                     tokio::task::yield_now().await;
                 }
                 next = page.resume;
+                if next.is_none() && tag == keys::HEAD {
+                    tag = keys::OLDER;
+                    next = Some(keys::tagged(tag, &[]));
+                }
             }
             (place.partition, place.key) = (place.partition.saturating_add(1), Vec::new());
         }

@@ -14,7 +14,8 @@ use tokio::time::Instant;
 use crate::{
     BucketError, BucketStat, Failure,
     core::{Core, Place},
-    keys, list,
+    keys,
+    records::{Head, Stored},
     words::BucketName,
 };
 
@@ -77,23 +78,25 @@ impl Core {
     async fn count(&self, place: &Place) -> Result<BucketStat, Failure> {
         let mut stat = BucketStat { gathered: self.now_ms() / 1_000, ..BucketStat::default() };
         let mut part_bytes = 0_u64;
-        let first = keys::tagged(keys::HEAD, &[]);
         for partition in place.partitions() {
-            let mut next = Some(first.clone());
-            while let Some(start) = next {
-                let end = successor(&first);
-                let scan = Scan { start, end, limit: SCAN_LIMIT_MAX, fold: None };
-                let page = self.store.scan(partition, scan).await?;
-                for item in &page.items {
-                    if let Item::Record(key, record) = item {
-                        let info = list::info(key, &record.value)?;
-                        let class = stat.classes.entry(info.storage_class).or_default();
-                        class.object_count += 1;
-                        class.storage = class.storage.saturating_add(info.length);
+            for tag in keys::VERSIONS {
+                let mut next = Some(keys::tagged(tag, &[]));
+                while let Some(start) = next {
+                    let end = successor(&[tag]);
+                    let scan = Scan { start, end, limit: SCAN_LIMIT_MAX, fold: None };
+                    let page = self.store.scan(partition, scan).await?;
+                    for item in &page.items {
+                        let Item::Record(_, record) = item else { continue };
+                        let head = Head::decode(&record.value)?;
+                        if head.is_marker() {
+                            stat.delete_marker_count += 1;
+                        } else {
+                            stat.classes.entry(head.storage_class).or_default().count(head.length);
+                        }
                     }
+                    next = page.resume;
+                    tokio::task::yield_now().await;
                 }
-                next = page.resume;
-                tokio::task::yield_now().await;
             }
             let (uploads, parts, bytes) = self.count_uploads(partition).await?;
             stat.multipart_upload_count += uploads;

@@ -34,7 +34,7 @@ impl Core {
         while let Some(start) = next {
             let (page, resume) = self.catalogue_page(start, &prefix, PAGE).await?;
             for (name, catalogue) in page {
-                if catalogue.state == BucketState::Open {
+                if catalogue.state == BucketState::Open && !catalogue.spreading {
                     continue;
                 }
                 if let Err(failure) = self.resume_bucket(&name, &catalogue).await {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use md5::{Digest as _, Md5};
 
 use crate::{
-    Creation, ObjectInfo, PutError,
+    Creation, ObjectInfo, PutError, VersionId,
     core::Core,
     records::Kind,
     version::{NewBytes, NewVersion},
@@ -33,7 +33,7 @@ pub struct PutSymlinkOutput {
     /// Its ETag, without quotes.
     pub etag: String,
     /// Its version, in a bucket that has or had versions.
-    pub version_id: Option<String>,
+    pub version_id: Option<VersionId>,
 }
 
 impl Core {

@@ -14,3 +14,4 @@ mod pack;
 mod put;
 mod reaper;
 mod support;
+mod versions;

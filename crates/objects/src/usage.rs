@@ -16,8 +16,12 @@ use crate::{
 pub struct BucketUsage {
     /// Its name.
     pub bucket: String,
-    /// Objects and their bytes together.
+    /// Objects and their bytes together, older versions among them.
     pub all: ClassStat,
+    /// Of these, versions that are not current.
+    pub noncurrent: ClassStat,
+    /// Delete markers, current or not.
+    pub delete_markers: u64,
     /// By storage class, by its name on the wire.
     pub classes: BTreeMap<&'static str, ClassStat>,
     /// By object type, by its name on the wire.
@@ -82,17 +86,21 @@ async fn bucket(
 ) -> Result<BucketUsage, Failure> {
     let mut usage = BucketUsage { bucket, ..BucketUsage::default() };
     for partition in keys::partitions(catalogue.id, catalogue.partitions) {
-        for tag in [keys::HEAD, keys::TOMBSTONE] {
+        for tag in [keys::HEAD, keys::OLDER, keys::MARKER, keys::TOMBSTONE] {
             let mut next = Some(keys::tagged(tag, &[]));
             while let Some(start) = next {
                 let (end, limit) = (successor(&[tag]), SCAN_LIMIT_MAX);
                 let page = store.scan(partition, Scan { start, end, limit, fold: None }).await?;
                 for item in &page.items {
                     let Item::Record(_, record) = item else { continue };
-                    if tag == keys::HEAD {
+                    if tag != keys::TOMBSTONE {
                         match Head::decode(&record.value) {
+                            Ok(head) if head.is_marker() => usage.delete_markers += 1,
                             Ok(head) => {
                                 usage.object(head.storage_class, head.object_type(), head.length);
+                                if tag == keys::OLDER {
+                                    usage.noncurrent.count(head.length);
+                                }
                             }
                             Err(_) => usage.damaged += 1,
                         }

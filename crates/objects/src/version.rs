@@ -1,7 +1,4 @@
-//! Writing a new current version under a key, and letting go of the one that it replaces.
-//!
-//! Put and copy end here. In a bucket with versions the old head would move to the `v` keys instead of being let go; nothing else
-//! would change.
+//! Writing a new current version under a key. Put and copy end here; what becomes of the one that was there tells `versioning`.
 
 use std::sync::Arc;
 
@@ -9,9 +6,11 @@ use bytes::Bytes;
 use ossia_store::{BlobId, BlobWriter, FinishedBlob, Payload, View, Writes};
 
 use crate::{
+    VersionId,
     core::{Core, Gate, OperationError, Place, Verdict, refuse},
     keys::{self, ContentId},
-    records::{Content, Extent, Head, Kind, Reference, Source, Stored, Tombstone},
+    records::{Below, Content, Extent, Head, Kind, Reference, Source, Stored, Tombstone},
+    versioning::{self, Names, read_current},
     words::{Attributes, ObjectAcl, ObjectKey, StorageClass},
 };
 
@@ -49,7 +48,7 @@ enum Named {
 pub(crate) struct Written {
     pub(crate) etag: String,
     pub(crate) modified_s: u64,
-    pub(crate) version_id: Option<String>,
+    pub(crate) version_id: Option<VersionId>,
 }
 
 /// An error that can say that an object stands in the way.
@@ -131,20 +130,20 @@ impl Core {
         forbid_overwrite: bool,
     ) -> Result<Written, E> {
         let partition = place.partition(&key);
-        let head_key = keys::head(&key);
-        let hints = vec![head_key.clone()];
-        let now_ms = self.now_ms();
+        let names = Names::of(&key);
+        let hints = names.hints(place.catalogue.versioning);
+        let stamp = self.stamp();
         let (written, let_go) = self
-            .change(&place, partition, hints, Gate::Open, move |view| {
-                let old = Head::decode_option(view.get(&head_key)?.as_ref())?;
-                if forbid_overwrite && old.is_some() {
+            .change_in(&place, partition, hints, Gate::Open, move |view, bucket| {
+                let old = read_current(view, &names, bucket)?;
+                if forbid_overwrite && bucket.versioning.is_none() && old.is_some() {
                     return refuse(E::already_exists());
                 }
                 let content = match named {
                     Named::Inline(_) => Content::Inline,
                     Named::Blob(content, _) => Content::Extents(content),
                 };
-                let head = new_head(&version, content, old.as_ref(), now_ms);
+                let mut head = new_head(&version, content, old.as_ref(), stamp.now_ms);
                 let mut writes = Writes::none();
                 let mut payload = Payload::None;
                 match &named {
@@ -155,12 +154,13 @@ impl Core {
                         put_extent(&mut writes, *content, head.length, extent, Payload::None);
                     }
                 }
-                writes.put_with(head_key.clone(), head.encode(), payload);
-                let let_go = old.is_some_and(|old| let_go(&mut writes, &old, now_ms));
+                let at = (view, &mut writes);
+                let let_go =
+                    versioning::add(at, &names, bucket, old.as_ref(), &mut head, payload, stamp)?;
                 let written = Written {
                     etag: head.etag(),
                     modified_s: head.modified_s,
-                    version_id: head.version_id,
+                    version_id: bucket.versioning.map(|_| head.version_id),
                 };
                 Ok((writes, (written, let_go)))
             })
@@ -178,7 +178,8 @@ impl Core {
         key: &ObjectKey,
         forbid_overwrite: bool,
     ) -> Result<(), E> {
-        if !forbid_overwrite {
+        // Where versions are kept nothing is overwritten.
+        if !forbid_overwrite || place.catalogue.versioning.is_some() {
             return Ok(());
         }
         let there = self.store.get(place.partition(key), keys::head(key)).await;
@@ -189,7 +190,7 @@ impl Core {
     }
 }
 
-/// The head of a new version over an old one.
+/// The head of a new version over an old one, but for its order and its id.
 pub(crate) fn new_head(
     version: &NewVersion,
     content: Content,
@@ -206,8 +207,10 @@ pub(crate) fn new_head(
         acl: version.acl,
         tags: version.tags.clone(),
         storage_class: version.storage_class,
-        order: old.map_or(1, |old| old.order.saturating_add(1)),
-        version_id: None,
+        order: 1,
+        version_id: VersionId::Null,
+        below: Below::default(),
+        noncurrent_s: None,
     }
 }
 

@@ -6,7 +6,7 @@ pub use ossia_protocol::{
     },
     conditions::{ConditionOutcome, Conditions},
     names::{BucketName, ObjectKey},
-    xml::DataRedundancyType as Redundancy,
+    xml::{DataRedundancyType as Redundancy, VersioningStatus as Versioning},
 };
 
 pub(crate) use ossia_protocol::{crc64, etag};

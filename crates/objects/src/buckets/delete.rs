@@ -92,6 +92,9 @@ impl Core {
         name: &BucketName,
         found: &Catalogue,
     ) -> Result<(), Failure> {
+        if found.state != BucketState::Creating {
+            self.spread_versioning(name, found).await?;
+        }
         match found.state {
             BucketState::Open => Ok(()),
             BucketState::Creating => {
@@ -164,7 +167,7 @@ impl Core {
             (copy.epoch < epoch).then_some(BucketRecord {
                 state: BucketState::Closing,
                 epoch,
-                versioning: copy.versioning,
+                ..copy.clone()
             })
         })
         .await
@@ -175,14 +178,14 @@ impl Core {
             (copy.epoch == epoch && copy.state == BucketState::Closing).then_some(BucketRecord {
                 state: BucketState::Open,
                 epoch,
-                versioning: copy.versioning,
+                ..copy.clone()
             })
         })
         .await
     }
 
     /// Changes a partition's copy, if there is one: none means that the bucket has gone meanwhile.
-    async fn change_copy(
+    pub(super) async fn change_copy(
         &self,
         partition: Partition,
         change: impl Fn(&BucketRecord) -> Option<BucketRecord> + Send + Sync + 'static,

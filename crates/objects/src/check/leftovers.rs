@@ -16,7 +16,7 @@ const CONTENTS_MAX: u64 = 1 << 20;
 /// Unnamed blobs told one by one; the rest is counted.
 const UNNAMED_MAX: usize = 100_000;
 /// The tags of records that a bucket's partition may have, in order.
-const TAGS: &[u8] = b"bchmpstuxy";
+const TAGS: &[u8] = b"bchmnpstuvxy";
 
 impl Checker {
     /// Looks for what nothing leads to in one partition of a store that stands still.
@@ -105,13 +105,14 @@ impl Checker {
         while pass < passes {
             let mut named = HashSet::new();
             let mut seen = 0_u64;
-            let mut tag = keys::HEAD;
+            let mut tags = [keys::HEAD, keys::OLDER, keys::PART].into_iter();
+            let mut tag = tags.next().unwrap_or(keys::HEAD);
             let mut next = Some(keys::tagged(tag, &[]));
             while let Some(start) = next {
                 let (page, resume) = self.page(partition, start, successor(&[tag]), PAGE).await?;
                 for (key, record) in page {
                     let content = match tag {
-                        keys::HEAD => {
+                        keys::HEAD | keys::OLDER => {
                             Head::decode(&record.value).ok().and_then(|head| head.content_id())
                         }
                         _ => Part::decode(&record.value).ok().map(|part| part.content),
@@ -119,7 +120,7 @@ impl Checker {
                     let Some(content) = content else { continue };
                     seen += 1;
                     if part(content, passes) == pass && !named.insert(content) {
-                        let key = String::from_utf8_lossy(key.get(1..).unwrap_or_default());
+                        let (key, _) = super::object_key(&key);
                         let what = format!("the content of {key:?} is another object's, too");
                         self.left(bucket, None, what, RECORD);
                     }
@@ -130,8 +131,10 @@ impl Checker {
                     passes = u64::MAX;
                 }
                 next = resume;
-                if next.is_none() && tag == keys::HEAD {
-                    tag = keys::PART;
+                if next.is_none()
+                    && let Some(more) = tags.next()
+                {
+                    tag = more;
                     next = Some(keys::tagged(tag, &[]));
                 }
             }

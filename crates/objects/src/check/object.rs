@@ -6,7 +6,7 @@ use ossia_store::{BlobError, BlobId, Partition, ReadError, Record};
 
 use super::{Checker, Finding, LOST, OBJECT_BYTES, RECORD, Walked, add, object_key};
 use crate::{
-    Failure, extents,
+    Failure, VersionId, extents,
     keys::{self, ContentId},
     records::{Content, Extent, Head, Kind, Reference, Source, Stored},
     words::crc64::{self, Crc64},
@@ -136,6 +136,9 @@ impl Checker {
             Some(key) if keys::partition(catalogue.id, catalogue.partitions, &key) != partition => {
                 wrong.record("it lies in a partition that is not its own");
             }
+            Some(_) if self.still => {
+                self.place_of_version(partition, head_key, &head, wrong).await?;
+            }
             Some(_) => {}
         }
         let md5 = matches!(head.kind, Kind::Normal { .. }).then(Md5::new);
@@ -161,6 +164,58 @@ impl Checker {
             self.compare(&head, sums, wrong);
         }
         Ok(Look::Whole)
+    }
+
+    /// That a version stands where its order and its kind say, and an older one under a current one that knows of it. Only for a
+    /// store that stands still: elsewhere they move.
+    async fn place_of_version(
+        &self,
+        partition: Partition,
+        at: &Bytes,
+        head: &Head,
+        wrong: &mut Wrong,
+    ) -> Result<(), Failure> {
+        let right = match at.first() {
+            Some(&keys::MARKER) => head.is_marker(),
+            Some(&keys::HEAD) => !head.is_marker(),
+            _ => true,
+        };
+        if !right {
+            wrong.record("it is a delete marker where an object belongs, or the other way round");
+        }
+        let older = keys::parse_older(at);
+        let name = match &older {
+            Some((key, _)) => keys::head(key),
+            None => keys::tagged(keys::HEAD, at.get(1..).unwrap_or_default()),
+        };
+        let object = self.store.get(partition, name.clone()).await?;
+        let marker = self.store.get(partition, keys::marker(&name)).await?;
+        if object.is_some() && marker.is_some() {
+            wrong.record("an object and a delete marker are current at once");
+        }
+        // What cannot be read is told where it stands.
+        let current = object.or(marker).map(|record| Head::decode(&record.value));
+        match (older, current) {
+            (Some(_), None) => wrong.record("it is an older version, and none is current"),
+            (Some((_, order)), Some(Ok(current))) => {
+                let null = head.version_id == VersionId::Null;
+                if order != head.order || order >= current.order || !current.below.any {
+                    wrong.record("its order does not fit its place");
+                }
+                if null != (current.below.null == Some(order)) {
+                    wrong.record("the current version is wrong about which one is null");
+                }
+            }
+            (None, Some(Ok(current))) => {
+                if let Some(order) = current.below.null
+                    && self.store.get(partition, keys::older(&name, order)).await?.is_none()
+                {
+                    wrong.record("the version that it says is null is missing");
+                }
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     fn compare(&self, head: &Head, sums: Sums, wrong: &mut Wrong) {

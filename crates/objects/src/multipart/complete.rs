@@ -18,7 +18,8 @@ use crate::{
     core::{Core, Gate, Place, Verdict, refuse},
     keys::{self, ContentId},
     records::{Content, Damage, Extent, Kind, Leftover, Part, Reference, Source, Stored, Upload},
-    version::{NewVersion, let_go, new_head, put_extent, read_head},
+    version::{NewVersion, new_head, put_extent},
+    versioning::{self, Names, read_current},
     words::{ObjectAcl, ObjectKey, crc64, etag},
 };
 
@@ -194,19 +195,21 @@ impl Core {
         content: ContentId,
         plan: &Plan,
     ) -> Result<Told<CompleteUploadOutput>, CompleteUploadError> {
-        let head_key = keys::head(&work.key);
-        let hints = vec![work.upload_key.clone(), head_key.clone()];
+        let names = Names::of(&work.key);
+        let mut hints = names.hints(work.place.catalogue.versioning);
+        hints.push(work.upload_key.clone());
         let (length, crc64, etag) = (plan.length, plan.crc64, plan.etag.clone());
         let mine = work.clone();
-        let now_ms = self.now_ms();
-        self.change(&work.place, work.partition, hints, Gate::Open, move |view| {
+        let stamp = self.stamp();
+        let now_ms = stamp.now_ms;
+        self.change_in(&work.place, work.partition, hints, Gate::Open, move |view, bucket| {
             let work = &mine;
             let upload = read_upload::<CompleteUploadError>(view, &work.upload_key)?;
             if upload.staged != Some(content) || upload.stale {
                 return Ok((Writes::none(), Told::Changed));
             }
-            let old = read_head(view, &head_key)?;
-            if work.forbid_overwrite && old.is_some() {
+            let old = read_current(view, &names, bucket)?;
+            if work.forbid_overwrite && bucket.versioning.is_none() && old.is_some() {
                 return refuse(CompleteUploadError::AlreadyExists);
             }
             let version = NewVersion {
@@ -222,12 +225,11 @@ impl Core {
                 0 => Content::Inline,
                 _ => Content::Extents(content),
             };
-            let head = new_head(&version, at, old.as_ref(), now_ms);
+            let mut head = new_head(&version, at, old.as_ref(), now_ms);
             let mut writes = Writes::none();
-            writes.put(head_key.clone(), head.encode());
-            if let Some(old) = &old {
-                let_go(&mut writes, old, now_ms);
-            }
+            let both = (view, &mut writes);
+            let none = Payload::None;
+            versioning::add(both, &names, bucket, old.as_ref(), &mut head, none, stamp)?;
             writes.delete(work.upload_key.clone());
             writes.delete(keys::making(content));
             let left = Leftover { when_ms: now_ms, content: Some(content), kept: true };
@@ -237,7 +239,7 @@ impl Core {
                 crc64: head.crc64,
                 length: head.length,
                 last_modified: head.modified_s,
-                version_id: head.version_id,
+                version_id: bucket.versioning.map(|_| head.version_id),
             };
             Ok((writes, Told::Done(output)))
         })

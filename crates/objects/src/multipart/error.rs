@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::{BodyError, Failure, ReadObjectError, intake::IntakeError};
+use crate::{BodyError, Failure, ReadObjectError, VersionId, intake::IntakeError};
 
 /// Why no upload was started.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -80,6 +80,17 @@ pub enum UploadPartCopyError {
     /// The source does not exist.
     #[error("no such source object")]
     NoSuchSourceKey,
+    /// The source has no such version.
+    #[error("no such source version")]
+    NoSuchSourceVersion,
+    /// The source is a delete marker.
+    #[error("the source is a delete marker")]
+    SourceDeleteMarker {
+        /// Its version.
+        version: VersionId,
+        /// The request named it; else it is the current version.
+        named: bool,
+    },
     /// A condition on the source failed: answered 412 with the header's name.
     #[error("the condition {0} failed")]
     PreconditionFailed(&'static str),
@@ -108,6 +119,10 @@ impl UploadPartCopyError {
         match error {
             ReadObjectError::NoSuchBucket => Self::NoSuchSourceBucket,
             ReadObjectError::NoSuchKey => Self::NoSuchSourceKey,
+            ReadObjectError::NoSuchVersion => Self::NoSuchSourceVersion,
+            ReadObjectError::DeleteMarker { version, named } => {
+                Self::SourceDeleteMarker { version, named }
+            }
             ReadObjectError::Store(failure) => failure.into(),
         }
     }

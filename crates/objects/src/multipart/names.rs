@@ -64,8 +64,13 @@ pub(crate) fn upload(key: &ObjectKey, id: UploadId) -> Bytes {
 
 /// What the keys of all uploads of an object start with.
 pub(crate) fn uploads(key: &ObjectKey) -> BytesMut {
-    let mut name = uploads_below(key.as_str());
-    let tail = key.as_bytes().len() - whole_groups(key.as_bytes().len()) * GROUP;
+    grouped(UPLOAD, key.as_bytes())
+}
+
+/// A tag and an object's key in groups, for something to follow.
+pub(crate) fn grouped(tag: u8, key: &[u8]) -> BytesMut {
+    let mut name = grouped_below(tag, key);
+    let tail = key.len() - whole_groups(key.len()) * GROUP;
     name.put_bytes(0, GROUP - tail);
     name.put_u8(tail as u8);
     name
@@ -73,10 +78,13 @@ pub(crate) fn uploads(key: &ObjectKey) -> BytesMut {
 
 /// What the keys of all uploads start with whose object's key starts with `prefix`.
 pub(crate) fn uploads_below(prefix: &str) -> BytesMut {
-    let bytes = prefix.as_bytes();
+    grouped_below(UPLOAD, prefix.as_bytes())
+}
+
+fn grouped_below(tag: u8, bytes: &[u8]) -> BytesMut {
     let mut name =
         BytesMut::with_capacity(2 + bytes.len() / GROUP * (GROUP + 1) + GROUP + ID_BYTES);
-    name.put_u8(UPLOAD);
+    name.put_u8(tag);
     let (groups, tail) = bytes.split_at(whole_groups(bytes.len()) * GROUP);
     for group in groups.chunks(GROUP) {
         name.put_slice(group);
@@ -93,7 +101,13 @@ fn whole_groups(length: usize) -> usize {
 
 /// The object's key and the upload's id, from the key of an upload.
 pub(crate) fn parse_upload(name: &[u8]) -> Option<(ObjectKey, UploadId)> {
-    let mut rest = name.strip_prefix(&[UPLOAD])?;
+    let (key, id) = parse_grouped(UPLOAD, name)?;
+    Some((key, UploadId(id.try_into().ok()?)))
+}
+
+/// The object's key and what follows it, from a key that [`grouped`] has begun.
+pub(crate) fn parse_grouped(tag: u8, name: &[u8]) -> Option<(ObjectKey, &[u8])> {
+    let mut rest = name.strip_prefix(&[tag])?;
     let mut key = Vec::with_capacity(rest.len());
     loop {
         let (group, behind) = rest.split_at_checked(GROUP)?;
@@ -110,7 +124,7 @@ pub(crate) fn parse_upload(name: &[u8]) -> Option<(ObjectKey, UploadId)> {
         key.extend_from_slice(used);
         break;
     }
-    Some((ObjectKey::from_bytes(&key).ok()?, UploadId(rest.try_into().ok()?)))
+    Some((ObjectKey::from_bytes(&key).ok()?, rest))
 }
 
 /// The key of a part.

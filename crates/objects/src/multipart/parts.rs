@@ -87,7 +87,8 @@ impl Core {
         if !super::is_turn(&upload.await?, slot.number) {
             return Err(UploadPartCopyError::NotSequential);
         }
-        let source = self.get(&input.source_bucket, &input.source_key).await;
+        let (bucket, key) = (&input.source_bucket, &input.source_key);
+        let source = self.get(bucket, key, input.source_version).await;
         let source = source.map_err(UploadPartCopyError::of_source)?;
         let info = &source.info;
         let modified = i64::try_from(info.last_modified).unwrap_or(i64::MAX);
@@ -112,7 +113,7 @@ impl Core {
             part,
             range: told,
             source_length: info.length,
-            source_version_id: info.version_id.clone(),
+            source_version_id: info.version_id,
         })
     }
 

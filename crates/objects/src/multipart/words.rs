@@ -2,7 +2,7 @@
 
 use super::UploadId;
 use crate::{
-    Body, Creation,
+    Body, Creation, VersionId,
     words::{Attributes, BucketName, Conditions, ObjectAcl, ObjectKey, StorageClass},
 };
 
@@ -77,6 +77,8 @@ pub struct UploadPartCopyInput<'a> {
     pub source_bucket: BucketName,
     /// The source's key.
     pub source_key: ObjectKey,
+    /// The source's version; `None` for the current one.
+    pub source_version: Option<VersionId>,
     /// Which of its bytes.
     pub range: CopyRange,
     /// Conditions that the source must meet.
@@ -101,7 +103,7 @@ pub struct UploadPartCopyOutput {
     /// The source's length in bytes.
     pub source_length: u64,
     /// The source's version, in a bucket that has or had versions.
-    pub source_version_id: Option<String>,
+    pub source_version_id: Option<VersionId>,
 }
 
 /// Which parts make the object.
@@ -142,7 +144,7 @@ pub struct CompleteUploadOutput {
     /// Last-Modified, in seconds since 1970.
     pub last_modified: u64,
     /// Its version, in a bucket that has or had versions.
-    pub version_id: Option<String>,
+    pub version_id: Option<VersionId>,
 }
 
 /// Gives an upload up.

@@ -1,7 +1,7 @@
 //! Records of buckets.
 
-use super::Stored;
-use crate::words::{BucketAcl, Redundancy, StorageClass};
+use super::{FORMAT, FORMAT_VERSIONS, Stored};
+use crate::words::{BucketAcl, Redundancy, StorageClass, Versioning};
 
 /// Where a bucket stands in its life.
 ///
@@ -50,8 +50,12 @@ pub(crate) struct Catalogue {
     pub(crate) acl: BucketAcl,
     pub(crate) storage_class: StorageClass,
     pub(crate) redundancy: Redundancy,
-    /// 0: never had versions. Others are reserved.
-    pub(crate) versioning: u32,
+    /// `None`: never had versions.
+    pub(crate) versioning: Option<Versioning>,
+    /// Counts the changes of `versioning`; the latest one decides.
+    pub(crate) versioning_epoch: u64,
+    /// Not every partition knows of the latest change yet.
+    pub(crate) spreading: bool,
     pub(crate) created_ms: u64,
 }
 
@@ -77,11 +81,20 @@ pub(crate) struct CatalogueWire {
     versioning: u32,
     #[prost(uint64, tag = "10")]
     created_ms: u64,
+    #[prost(uint64, tag = "11")]
+    versioning_epoch: u64,
+    #[prost(bool, tag = "12")]
+    spreading: bool,
 }
 
 impl Stored for Catalogue {
     const NAME: &'static str = "catalogue";
+    const NEWEST: u8 = FORMAT_VERSIONS;
     type Wire = CatalogueWire;
+
+    fn format(&self) -> u8 {
+        format_of(self.versioning)
+    }
 
     fn to_wire(&self) -> CatalogueWire {
         CatalogueWire {
@@ -100,8 +113,10 @@ impl Stored for Catalogue {
                 Redundancy::Lrs => 0,
                 Redundancy::Zrs => 1,
             },
-            versioning: self.versioning,
+            versioning: versioning_to_wire(self.versioning),
             created_ms: self.created_ms,
+            versioning_epoch: self.versioning_epoch,
+            spreading: self.spreading,
         }
     }
 
@@ -127,10 +142,34 @@ impl Stored for Catalogue {
                 1 => Redundancy::Zrs,
                 _ => return Err("unknown redundancy"),
             },
-            versioning: wire.versioning,
+            versioning: versioning_from_wire(wire.versioning)?,
+            versioning_epoch: wire.versioning_epoch,
+            spreading: wire.spreading,
             created_ms: wire.created_ms,
         })
     }
+}
+
+/// A program that knows no versions would overwrite and lose some.
+fn format_of(versioning: Option<Versioning>) -> u8 {
+    if versioning.is_some() { FORMAT_VERSIONS } else { FORMAT }
+}
+
+fn versioning_to_wire(versioning: Option<Versioning>) -> u32 {
+    match versioning {
+        None => 0,
+        Some(Versioning::Enabled) => 1,
+        Some(Versioning::Suspended) => 2,
+    }
+}
+
+fn versioning_from_wire(wire: u32) -> Result<Option<Versioning>, &'static str> {
+    Ok(match wire {
+        0 => None,
+        1 => Some(Versioning::Enabled),
+        2 => Some(Versioning::Suspended),
+        _ => return Err("unknown versioning"),
+    })
 }
 
 fn partitions_from_wire(wire: u32) -> Result<u16, &'static str> {
@@ -164,8 +203,10 @@ pub(crate) struct BucketRecord {
     pub(crate) state: BucketState,
     /// The attempt to delete that `state` comes from; 0 before the first.
     pub(crate) epoch: u64,
-    /// 0: never had versions. Others are reserved.
-    pub(crate) versioning: u32,
+    /// `None`: never had versions.
+    pub(crate) versioning: Option<Versioning>,
+    /// The change that `versioning` comes from; 0 before the first.
+    pub(crate) versioning_epoch: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -176,21 +217,36 @@ pub(crate) struct BucketWire {
     epoch: u64,
     #[prost(uint32, tag = "3")]
     versioning: u32,
+    #[prost(uint64, tag = "4")]
+    versioning_epoch: u64,
 }
 
 impl Stored for BucketRecord {
     const NAME: &'static str = "bucket";
+    const NEWEST: u8 = FORMAT_VERSIONS;
     type Wire = BucketWire;
 
+    fn format(&self) -> u8 {
+        format_of(self.versioning)
+    }
+
     fn to_wire(&self) -> BucketWire {
-        BucketWire { state: self.state.to_wire(), epoch: self.epoch, versioning: self.versioning }
+        BucketWire {
+            state: self.state.to_wire(),
+            epoch: self.epoch,
+            versioning: versioning_to_wire(self.versioning),
+            versioning_epoch: self.versioning_epoch,
+        }
     }
 
     fn from_wire(wire: BucketWire) -> Result<Self, &'static str> {
         match BucketState::from_wire(wire.state)? {
-            state @ (BucketState::Open | BucketState::Closing) => {
-                Ok(Self { state, epoch: wire.epoch, versioning: wire.versioning })
-            }
+            state @ (BucketState::Open | BucketState::Closing) => Ok(Self {
+                state,
+                epoch: wire.epoch,
+                versioning: versioning_from_wire(wire.versioning)?,
+                versioning_epoch: wire.versioning_epoch,
+            }),
             BucketState::Creating | BucketState::Reopening => Err("state of a catalogue record"),
         }
     }

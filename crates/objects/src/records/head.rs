@@ -1,4 +1,4 @@
-//! The record of an object's current version.
+//! The record of one version of an object.
 
 use bytes::Bytes;
 
@@ -7,7 +7,7 @@ use super::{
     bucket::{class_from_wire, class_to_wire},
 };
 use crate::{
-    ObjectInfo,
+    ObjectInfo, VersionId,
     keys::ContentId,
     words::{Attributes, ObjectAcl, ObjectKey, ObjectType, StorageClass, etag},
 };
@@ -35,6 +35,8 @@ pub(crate) enum Kind {
         etag: String,
         target: ObjectKey,
     },
+    /// Says that the object is deleted; nothing but a time.
+    DeleteMarker,
 }
 
 /// Where the bytes are.
@@ -60,10 +62,24 @@ pub(crate) struct Head {
     pub(crate) acl: ObjectAcl,
     pub(crate) tags: Vec<(String, String)>,
     pub(crate) storage_class: StorageClass,
-    /// Orders the versions of a key, instead of a clock. Grows by one with each.
+    /// Orders the versions of a key, instead of a clock. Grows with each.
     pub(crate) order: u64,
-    /// Reserved: empty in a bucket that never had versions.
-    pub(crate) version_id: Option<String>,
+    pub(crate) version_id: VersionId,
+    /// What the current version knows of those that it stands on.
+    pub(crate) below: Below,
+    /// Since when another is current, in seconds: when that one was made. `None` of the current version.
+    pub(crate) noncurrent_s: Option<u64>,
+}
+
+/// What a key's current version knows of its older ones. Nothing, in a bucket that never had versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Below {
+    /// There may be some; where it is false there is none.
+    pub(crate) any: bool,
+    /// The order of the one that is `null`.
+    pub(crate) null: Option<u64>,
+    /// The greatest order of a newer one that was deleted: none comes twice while any version stands.
+    pub(crate) past: u64,
 }
 
 impl Head {
@@ -75,12 +91,18 @@ impl Head {
                 etag::appendable(self.crc64, i64::try_from(*etag_s).unwrap_or(i64::MAX))
             }
             Kind::Multipart { etag } | Kind::Symlink { etag, .. } => etag.clone(),
+            Kind::DeleteMarker => String::new(),
         }
+    }
+
+    pub(crate) fn is_marker(&self) -> bool {
+        self.kind == Kind::DeleteMarker
     }
 
     pub(crate) fn object_type(&self) -> ObjectType {
         match self.kind {
-            Kind::Normal { .. } => ObjectType::Normal,
+            // A marker is no object, and is shown as none.
+            Kind::Normal { .. } | Kind::DeleteMarker => ObjectType::Normal,
             Kind::Multipart { .. } => ObjectType::Multipart,
             Kind::Appendable { .. } => ObjectType::Appendable,
             Kind::Symlink { .. } => ObjectType::Symlink,
@@ -95,7 +117,8 @@ impl Head {
         }
     }
 
-    pub(crate) fn info(self, key: ObjectKey) -> ObjectInfo {
+    /// As callers see it; `versioned`: in a bucket that has or had versions.
+    pub(crate) fn info(self, key: ObjectKey, versioned: bool) -> ObjectInfo {
         ObjectInfo {
             etag: self.etag(),
             kind: self.object_type(),
@@ -119,7 +142,7 @@ impl Head {
             acl: self.acl,
             tags: self.tags,
             storage_class: self.storage_class,
-            version_id: self.version_id,
+            version_id: versioned.then_some(self.version_id),
         }
     }
 }
@@ -128,6 +151,7 @@ const NORMAL: u32 = 1;
 const MULTIPART: u32 = 2;
 const APPENDABLE: u32 = 3;
 const SYMLINK: u32 = 4;
+const DELETE_MARKER: u32 = 5;
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct HeadWire {
@@ -166,6 +190,14 @@ pub(crate) struct HeadWire {
     /// Of a link: the key of its target.
     #[prost(string, tag = "20")]
     target: String,
+    #[prost(bool, tag = "30")]
+    older: bool,
+    #[prost(uint64, optional, tag = "31")]
+    null_order: Option<u64>,
+    #[prost(uint64, tag = "32")]
+    order_past: u64,
+    #[prost(uint64, optional, tag = "33")]
+    noncurrent_s: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -216,7 +248,14 @@ impl Stored for Head {
             crc64: self.crc64,
             modified_s: self.modified_s,
             order: self.order,
-            version_id: self.version_id.clone(),
+            version_id: match self.version_id {
+                VersionId::Null => None,
+                made => Some(made.to_string()),
+            },
+            older: self.below.any,
+            null_order: self.below.null,
+            order_past: self.below.past,
+            noncurrent_s: self.noncurrent_s,
             content: match self.content {
                 Content::Inline => Vec::new(),
                 Content::Extents(content) => content.0.to_vec(),
@@ -247,6 +286,7 @@ impl Stored for Head {
                 wire.etag.clone_from(etag);
                 wire.target = target.as_str().to_owned();
             }
+            Kind::DeleteMarker => wire.kind = DELETE_MARKER,
         }
         wire
     }
@@ -262,6 +302,7 @@ impl Stored for Head {
                 etag: wire.etag,
                 target: ObjectKey::new(&wire.target).map_err(|_| "its target is no key")?,
             },
+            DELETE_MARKER => Kind::DeleteMarker,
             _ => return Err("unknown kind"),
         };
         let content = if wire.content.is_empty() {
@@ -280,7 +321,12 @@ impl Stored for Head {
             tags: tags_from_wire(wire.tags),
             storage_class: class_from_wire(wire.storage_class)?,
             order: wire.order,
-            version_id: wire.version_id,
+            version_id: match wire.version_id {
+                None => VersionId::Null,
+                Some(id) => VersionId::parse(&id).ok_or("its version is none")?,
+            },
+            below: Below { any: wire.older, null: wire.null_order, past: wire.order_past },
+            noncurrent_s: wire.noncurrent_s,
         })
     }
 }

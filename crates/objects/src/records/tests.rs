@@ -4,8 +4,9 @@ use proptest::{collection::vec, prelude::*};
 
 use super::*;
 use crate::{
+    VersionId,
     keys::ContentId,
-    words::{Attributes, ObjectAcl, ObjectKey, StorageClass},
+    words::{Attributes, BucketAcl, ObjectAcl, ObjectKey, Redundancy, StorageClass, Versioning},
 };
 
 fn head() -> Head {
@@ -20,7 +21,9 @@ fn head() -> Head {
         tags: vec![],
         storage_class: StorageClass::Standard,
         order: 1,
-        version_id: None,
+        version_id: VersionId::Null,
+        below: Below::default(),
+        noncurrent_s: None,
     }
 }
 
@@ -40,6 +43,7 @@ fn a_head_has_these_bytes() {
 fn arb_kind() -> impl Strategy<Value = Kind> {
     prop_oneof![
         any::<[u8; 16]>().prop_map(|md5| Kind::Normal { md5 }),
+        Just(Kind::DeleteMarker),
         "[A-F0-9-]{0,40}".prop_map(|etag| Kind::Multipart { etag }),
         any::<(u64, Option<u64>, u64)>()
             .prop_map(|(etag_s, sealed_s, fence)| { Kind::Appendable { etag_s, sealed_s, fence } }),
@@ -83,7 +87,9 @@ prop_compose! {
         acl in proptest::sample::select(ObjectAcl::ALL),
         storage_class in proptest::sample::select(StorageClass::ALL),
         tags in vec(("[a-z]{1,5}", "[a-zé]{0,5}"), 0..4),
-        version_id in proptest::option::of("[A-Za-z0-9]{1,20}"),
+        version_id in proptest::option::of(any::<[u8; 16]>()),
+        below in any::<(bool, Option<u64>, u64)>(),
+        noncurrent_s in any::<Option<u64>>(),
     ) -> Head {
         Head {
             kind,
@@ -96,7 +102,9 @@ prop_compose! {
             tags,
             storage_class,
             order,
-            version_id,
+            version_id: version_id.map_or(VersionId::Null, VersionId::Made),
+            below: Below { any: below.0, null: below.1, past: below.2 },
+            noncurrent_s,
         }
     }
 }
@@ -161,4 +169,35 @@ fn a_record_of_another_format_is_damaged_and_an_unknown_field_is_not() {
     // A length of nothing would make a reader stand still.
     let extent = Extent { length: 0, crc64: 0, source: Source::Payload };
     assert!(Extent::decode(&extent.encode()).is_err());
+}
+
+/// A program that knows no versions reads format 1 only, and so writes nothing into a bucket that has them.
+#[test]
+fn a_bucket_with_versions_has_a_format_of_its_own_and_one_without_has_the_old_one() {
+    let mut record =
+        BucketRecord { state: BucketState::Open, epoch: 3, versioning: None, versioning_epoch: 0 };
+    assert_eq!(record.encode(), &b"\x01\x08\x02\x10\x03"[..]);
+    let mut catalogue = Catalogue {
+        id: 1,
+        state: BucketState::Open,
+        epoch: 0,
+        since_ms: 0,
+        partitions: 1,
+        acl: BucketAcl::Private,
+        storage_class: StorageClass::Standard,
+        redundancy: Redundancy::Lrs,
+        versioning: None,
+        versioning_epoch: 0,
+        spreading: false,
+        created_ms: 0,
+    };
+    assert_eq!(catalogue.encode(), &b"\x01\x08\x01\x10\x02\x28\x01"[..]);
+    for versioning in [Versioning::Enabled, Versioning::Suspended] {
+        (record.versioning, record.versioning_epoch) = (Some(versioning), 1);
+        assert_eq!(record.encode()[0], 2);
+        assert_eq!(BucketRecord::decode(&record.encode()), Ok(record.clone()));
+        (catalogue.versioning, catalogue.spreading) = (Some(versioning), true);
+        assert_eq!(catalogue.encode()[0], 2);
+        assert_eq!(Catalogue::decode(&catalogue.encode()), Ok(catalogue.clone()));
+    }
 }

@@ -224,7 +224,7 @@ async fn deleting_a_bucket_against_writes_loses_nothing_acknowledged() {
             } else {
                 let stat = world.objects.bucket_stat(&bucket).await.unwrap();
                 assert_eq!(stat.object_count, written);
-                let keys = (0..4).map(|writer| key(&format!("k{writer}"))).collect();
+                let keys = (0..4).map(|writer| (key(&format!("k{writer}")), None)).collect();
                 world.objects.delete_many(&bucket, keys).await.unwrap();
                 world.objects.delete_bucket(&bucket).await.unwrap();
             }
@@ -266,7 +266,7 @@ async fn a_write_that_finds_its_bucket_closing_waits_and_then_says_busy() {
     let found: Catalogue = world.catalogue().await[0].clone();
     let set = async |state| {
         let catalogue = Catalogue { state, epoch: 1, ..found.clone() };
-        let copy = BucketRecord { state, epoch: 1, versioning: 0 };
+        let copy = BucketRecord { state, epoch: 1, versioning: None, versioning_epoch: 0 };
         for (partition, key, value) in [
             (keys::SYSTEM, keys::catalogue(&logs()), catalogue.encode()),
             (ossia_store::Partition(found.id << 16), keys::bucket(), copy.encode()),

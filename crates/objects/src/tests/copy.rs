@@ -13,6 +13,7 @@ fn input(from: &str, to: &str) -> CopyInput<'static> {
     CopyInput {
         source_bucket: logs(),
         source_key: key(from),
+        source_version: None,
         bucket: logs(),
         key: key(to),
         conditions: Conditions::default(),

@@ -250,6 +250,7 @@ async fn a_copy_is_there_or_not() {
                 let input = CopyInput {
                     source_bucket: logs(),
                     source_key: key(from),
+                    source_version: None,
                     bucket: logs(),
                     key: key("copy"),
                     conditions: Conditions::default(),

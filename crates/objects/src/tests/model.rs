@@ -289,6 +289,7 @@ async fn ask(objects: &Objects, operation: &Operation, page: usize) -> Answer {
             let input = CopyInput {
                 source_bucket: logs(),
                 source_key: key(source),
+                source_version: None,
                 bucket: logs(),
                 key: key(to),
                 conditions: Conditions::default(),

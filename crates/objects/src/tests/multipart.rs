@@ -325,6 +325,7 @@ fn copy_input(
     UploadPartCopyInput {
         source_bucket: logs(),
         source_key: key(from),
+        source_version: None,
         range,
         conditions: Conditions::default(),
         bucket: logs(),

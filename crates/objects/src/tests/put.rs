@@ -203,9 +203,9 @@ async fn many_are_deleted_in_the_order_asked_and_twice_named_is_fine() {
             let length = if i % 50 == 0 { 100 } else { 5 };
             world.put(&format!("k{i}"), &pattern(length, i)).await;
         }
-        let mut keys: Vec<_> = (0..600).map(|i| key(&format!("k{i}"))).collect();
-        keys.push(key("none"));
-        keys.push(key("k7"));
+        let mut keys: Vec<_> = (0..600).map(|i| (key(&format!("k{i}")), None)).collect();
+        keys.push((key("none"), None));
+        keys.push((key("k7"), None));
         let told = world.objects.delete_many(&logs(), keys).await.unwrap();
         assert_eq!(told.len(), 602);
         assert!(told[..600].iter().all(|told| told.as_ref().unwrap().existed));

@@ -254,7 +254,8 @@ impl World {
     pub(super) async fn contents(&self) -> Vec<(Partition, ContentId)> {
         let mut all = Vec::new();
         for partition in self.partitions().await {
-            for (_, record) in self.keys(partition).await.iter().filter(|(key, _)| key[0] == b'h') {
+            let versions = |(key, _): &&(Bytes, Record)| keys::VERSIONS.contains(&key[0]);
+            for (_, record) in self.keys(partition).await.iter().filter(versions) {
                 let content = Head::decode(&record.value).unwrap().content_id();
                 all.extend(content.map(|content| (partition, content)));
             }
@@ -379,7 +380,7 @@ fn assert_partition_tidy(keys: &[(Bytes, Record)]) -> BTreeSet<BlobId> {
     for (key, record) in keys {
         match key[0] {
             b'b' => {}
-            b'h' => {
+            keys::HEAD | keys::OLDER | keys::MARKER => {
                 let head = Head::decode(&record.value).unwrap();
                 if let Some(content) = head.content_id() {
                     assert!(lengths.insert(content, head.length).is_none(), "shared content");

@@ -26,6 +26,9 @@ pub enum VersionId {
 }
 
 impl VersionId {
+    /// An id that no version has: for text that could be one elsewhere.
+    pub const NOT_MADE: Self = Self::Made([0; BYTES]);
+
     /// The id of the version of this order; `seed` is from [`seed`].
     pub(crate) fn made(order: u64, seed: u64) -> Self {
         Self::Made((u128::from(seed) << 64 | u128::from(order ^ mix(seed))).to_be_bytes())

@@ -191,6 +191,14 @@ impl OssError {
             .with_field("VersionId", version_id)
     }
 
+    /// 405 `MethodNotAllowed`: a delete marker that the request names can only be deleted.
+    pub fn delete_marker_named(method: &str) -> Self {
+        Self::new(ErrorCode::MethodNotAllowed)
+            .with_field("Method", method)
+            .with_field("ResourceType", "DeleteMarker")
+            .with_header("allow", "DELETE")
+    }
+
     /// 404 `NoSuchUpload`. The EC differs by operation; add it with [`OssError::with_ec`].
     pub fn no_such_upload(upload_id: &str) -> Self {
         Self::new(ErrorCode::NoSuchUpload).with_field("UploadId", upload_id)

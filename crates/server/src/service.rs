@@ -6,7 +6,9 @@
 use std::{fmt, sync::Arc};
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use ossia_objects::{Bucket, BucketError, BucketRules, Clock, Health, Objects, ReadObjectError};
+use ossia_objects::{
+    Bucket, BucketError, BucketRules, Clock, Health, Objects, ReadObjectError, VersionId,
+};
 use ossia_protocol::{
     addressing::{Addressing, RequestTarget, Target},
     auth::RequestParts,
@@ -384,9 +386,10 @@ impl Call<'_> {
         let stat = self.app.objects.bucket_stat(&name).await;
         let used = stat.map_err(|error| errors::bucket(error, &name))?.storage;
         let replaced = match self.app.objects.head(&name, key).await {
-            Ok(info) if !appends => info.length,
-            Ok(_) | Err(ReadObjectError::NoSuchKey | ReadObjectError::NoSuchBucket) => 0,
+            // Where versions are kept nothing is replaced.
+            Ok(info) if !appends && info.version_id.is_none() => info.length,
             Err(ReadObjectError::Store(failure)) => return Err(errors::failure(&failure)),
+            Ok(_) | Err(_) => 0,
         };
         // What does not grow the bucket is free, however full it is.
         let room = quota.bytes.saturating_sub(used.saturating_sub(replaced)).max(replaced);
@@ -404,7 +407,17 @@ impl Call<'_> {
             (Caller::Root, _, _) | (_, Grade::Owner, _) | (_, _, false) => None,
             (Caller::Anonymous, Grade::Read | Grade::Write, true) => {
                 match ObjectKey::from_bytes(self.target.key.as_deref().unwrap_or_default()) {
-                    Ok(key) => self.object_acl(&key).await?,
+                    Ok(key) => {
+                        let named = match self.operation {
+                            Operation::GetObject
+                            | Operation::HeadObject
+                            | Operation::GetObjectMeta
+                            | Operation::GetSymlink
+                            | Operation::DeleteObject => handlers::versions::version(self)?,
+                            _ => None,
+                        };
+                        self.object_acl(&key, named).await?
+                    }
                     Err(_) => None,
                 }
             }
@@ -455,16 +468,17 @@ impl Call<'_> {
         decide(&self.caller, operation, circumstances).into_result()
     }
 
-    /// The ACL of an object of this bucket, `None` if there is no such object.
+    /// The ACL of an object of this bucket, or of a version of one; `None` if there is no such object.
     pub(crate) async fn object_acl(
         &self,
         key: &ObjectKey,
+        version: Option<VersionId>,
     ) -> Result<Option<ossia_protocol::attributes::ObjectAcl>, OssError> {
         let Some(bucket) = &self.bucket else { return Ok(None) };
-        match self.app.objects.head(&bucket.name, key).await {
+        match self.app.objects.head_version(&bucket.name, key, version).await {
             Ok(info) => Ok(Some(info.acl)),
-            Err(ReadObjectError::NoSuchKey | ReadObjectError::NoSuchBucket) => Ok(None),
             Err(ReadObjectError::Store(failure)) => Err(errors::failure(&failure)),
+            Err(_) => Ok(None),
         }
     }
 

@@ -183,6 +183,103 @@ impl ListObjectsV2Output {
     }
 }
 
+/// One version of a listing of versions.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VersionEntry {
+    /// Its id; `null` in a bucket that never had versions.
+    pub version_id: String,
+    /// It is the current one.
+    pub is_latest: bool,
+    /// It is a delete marker; of the object only key and time count then.
+    pub is_marker: bool,
+    /// What it is.
+    pub object: ObjectSummary,
+}
+
+/// The answer of ListObjectVersions.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ListObjectVersionsOutput {
+    /// Name of the bucket.
+    pub name: String,
+    /// The prefix asked for, empty when none.
+    pub prefix: String,
+    /// The key marker asked for, empty when none.
+    pub key_marker: String,
+    /// The version marker asked for, empty when none.
+    pub version_id_marker: String,
+    /// The delimiter asked for, empty when none.
+    pub delimiter: String,
+    /// The page size asked for.
+    pub max_keys: u64,
+    /// Whether names travel in the form of `encoding-type=url`. The fields here are plain either way.
+    pub url_encoded: bool,
+    /// Where the next page starts; present exactly when the listing is truncated.
+    pub next_key_marker: Option<String>,
+    /// The version of that key; absent where the page ends with a common prefix.
+    pub next_version_id_marker: Option<String>,
+    /// Owner of every version; told with each, because SDKs read it unasked.
+    pub owner: Owner,
+    /// Versions and delete markers, by key, those of one key the newest first.
+    pub versions: Vec<VersionEntry>,
+    /// Rolled-up prefixes, each ending in the delimiter.
+    pub common_prefixes: Vec<String>,
+}
+
+impl ListObjectVersionsOutput {
+    /// The `ListVersionsResult` document. No element has an attribute: one SDK replaces the tags as text before it parses.
+    pub fn to_xml(&self) -> String {
+        let url = self.url_encoded;
+        let mut w = Writer::document(512 + self.versions.len() * 512);
+        w.open("ListVersionsResult");
+        w.text("Name", &self.name);
+        w.name_text("Prefix", &self.prefix, url);
+        w.name_text("KeyMarker", &self.key_marker, url);
+        w.text("VersionIdMarker", &self.version_id_marker);
+        w.number("MaxKeys", self.max_keys);
+        w.name_text("Delimiter", &self.delimiter, url);
+        if url {
+            w.text("EncodingType", "url");
+        }
+        w.boolean("IsTruncated", self.next_key_marker.is_some());
+        if let Some(next) = &self.next_key_marker {
+            w.name_text("NextKeyMarker", next, url);
+            w.text("NextVersionIdMarker", self.next_version_id_marker.as_deref().unwrap_or(""));
+        }
+        for entry in &self.versions {
+            write_version(&mut w, entry, &self.owner, url);
+        }
+        write_prefixes(&mut w, &self.common_prefixes, url);
+        w.close("ListVersionsResult");
+        w.finish()
+    }
+}
+
+fn write_version(w: &mut Writer, entry: &VersionEntry, owner: &Owner, url: bool) {
+    let (name, object) = match entry.is_marker {
+        true => ("DeleteMarker", None),
+        false => ("Version", Some(&entry.object)),
+    };
+    w.open(name);
+    w.name_text("Key", &entry.object.key, url);
+    w.text("VersionId", &entry.version_id);
+    w.boolean("IsLatest", entry.is_latest);
+    w.text("LastModified", &time::xml(entry.object.last_modified));
+    if let Some(object) = object {
+        w.etag("ETag", &object.etag);
+        w.text("Type", &object.object_type);
+        w.number("Size", object.size);
+        w.text("StorageClass", &object.storage_class);
+        if let Some(restore) = &object.restore_info {
+            w.text("RestoreInfo", restore);
+        }
+        if let Some(at) = object.transition_time {
+            w.text("TransitionTime", &time::xml(at));
+        }
+    }
+    write_owner(w, owner);
+    w.close(name);
+}
+
 fn write_entries(
     w: &mut Writer,
     contents: &[ObjectSummary],
@@ -209,6 +306,10 @@ fn write_entries(
         }
         w.close("Contents");
     }
+    write_prefixes(w, common_prefixes, url);
+}
+
+fn write_prefixes(w: &mut Writer, common_prefixes: &[String], url: bool) {
     for prefix in common_prefixes {
         w.open("CommonPrefixes");
         w.name_text("Prefix", prefix, url);

@@ -20,7 +20,9 @@ pub use self::bucket::{
     BucketsPage, ClassStat, CreateBucketConfiguration, DataRedundancyType, ListBucketsOutput,
     ListLiveChannelOutput, LocationConstraint, Owner, VersioningConfiguration, VersioningStatus,
 };
-pub use self::list::{ListObjectsOutput, ListObjectsV2Output, ObjectSummary};
+pub use self::list::{
+    ListObjectVersionsOutput, ListObjectsOutput, ListObjectsV2Output, ObjectSummary, VersionEntry,
+};
 pub use self::multipart::{
     COMPLETE_BYTES_MAX, COMPLETE_PARTS_MAX, ClientEncryption, CompleteMultipartUploadInput,
     CompleteMultipartUploadOutput, CopyPartOutput, InitiateMultipartUploadOutput,

@@ -54,7 +54,7 @@ pub(super) async fn append_object(call: &Call<'_>) -> Result<Reply, OssError> {
         .with(header::ETAG, fields::etag_value(&output.etag))
         .with(CRC64, HeaderValue::from(output.crc64))
         .with(NEXT_APPEND_POSITION, HeaderValue::from(output.next_position));
-    fields::insert_version(&mut reply.headers, output.version_id.as_deref());
+    fields::insert_version(&mut reply.headers, output.version_id);
     Ok(reply)
 }
 

@@ -1,11 +1,11 @@
 //! What an object is set to beside its content: PutObjectAcl, GetObjectAcl, the tagging operations, PutSymlink, GetSymlink.
 
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use ossia_objects::{ObjectInfo, PutSymlinkInput};
+use ossia_objects::{ObjectInfo, PutSymlinkInput, ReadObjectError, VersionId};
 use ossia_protocol::{
     attributes::{self, StorageClass, Tag},
     error::{ErrorCode, OssError},
-    names::ObjectKey,
+    names::{BucketName, ObjectKey},
     uri,
     xml::{AccessControlPolicy, Owner, config::Tagging},
 };
@@ -13,8 +13,8 @@ use ossia_protocol::{
 use super::{
     error as errors,
     fields::{self, TAGGING_COUNT},
-    read::check_version,
     upload::{creation, pairs, small_body},
+    versions::version,
 };
 use crate::{auth::HeaderView, http::Reply, service::Call};
 
@@ -24,58 +24,74 @@ const TAGGING_BYTES_MAX: usize = 32 << 10;
 
 async fn info(call: &Call<'_>) -> Result<ObjectInfo, OssError> {
     let (bucket, key) = (call.bucket_name()?, call.key()?);
-    check_version(call, key.as_str())?;
-    call.app.objects.head(&bucket, &key).await.map_err(|error| errors::read(error, &bucket, &key))
+    let told = call.app.objects.head_version(&bucket, &key, version(call)?).await;
+    told.map_err(|error| refused(call, error, &bucket, &key))
 }
 
-fn versioned(mut reply: Reply, version_id: Option<&str>) -> Reply {
+/// As with reading, but a delete marker that is named is as absent as one that is current.
+fn refused(
+    call: &Call<'_>,
+    error: ReadObjectError,
+    bucket: &BucketName,
+    key: &ObjectKey,
+) -> OssError {
+    let error = match error {
+        ReadObjectError::DeleteMarker { version, .. } => {
+            ReadObjectError::DeleteMarker { version, named: false }
+        }
+        other => other,
+    };
+    errors::read_version(call, error, bucket, key)
+}
+
+fn versioned(mut reply: Reply, version_id: Option<VersionId>) -> Reply {
     fields::insert_version(&mut reply.headers, version_id);
     reply
 }
 
 pub(super) async fn put_object_acl(call: &Call<'_>) -> Result<Reply, OssError> {
     let (bucket, key) = (call.bucket_name()?, call.key()?);
-    check_version(call, key.as_str())?;
+    let version = version(call)?;
     let acl = attributes::object_acl(&HeaderView(call.headers()))?.ok_or_else(|| {
         let message = "no such object access control exists";
         OssError::invalid_argument("x-oss-object-acl", "", message)
     })?;
-    let edited = call.app.objects.set_acl(&bucket, &key, acl).await;
-    let edited = edited.map_err(|error| errors::read(error, &bucket, &key))?;
-    Ok(versioned(Reply::ok(), edited.version_id.as_deref()))
+    let edited = call.app.objects.set_acl(&bucket, &key, version, acl).await;
+    let edited = edited.map_err(|error| refused(call, error, &bucket, &key))?;
+    Ok(versioned(Reply::ok(), edited.version_id))
 }
 
 pub(super) async fn get_object_acl(call: &Call<'_>) -> Result<Reply, OssError> {
     let info = info(call).await?;
     let owner = Owner::account(&call.app.account);
     let document = AccessControlPolicy { owner, grant: info.acl.as_str().into() }.to_xml();
-    Ok(versioned(Reply::xml(StatusCode::OK, document), info.version_id.as_deref()))
+    Ok(versioned(Reply::xml(StatusCode::OK, document), info.version_id))
 }
 
 pub(super) async fn put_object_tagging(call: &Call<'_>) -> Result<Reply, OssError> {
     let (bucket, key) = (call.bucket_name()?, call.key()?);
-    check_version(call, key.as_str())?;
+    let version = version(call)?;
     let too_long = || OssError::malformed_xml("the document is too long");
     let body = small_body(call, TAGGING_BYTES_MAX, too_long).await?;
     let tags = pairs(Some(Tagging::parse_of_object(&body)?));
-    let edited = call.app.objects.set_tags(&bucket, &key, tags).await;
-    let edited = edited.map_err(|error| errors::read(error, &bucket, &key))?;
-    Ok(versioned(Reply::ok(), edited.version_id.as_deref()))
+    let edited = call.app.objects.set_tags(&bucket, &key, version, tags).await;
+    let edited = edited.map_err(|error| refused(call, error, &bucket, &key))?;
+    Ok(versioned(Reply::ok(), edited.version_id))
 }
 
 pub(super) async fn get_object_tagging(call: &Call<'_>) -> Result<Reply, OssError> {
     let info = info(call).await?;
     let tags = info.tags.into_iter().map(|(key, value)| Tag { key, value }).collect();
     let reply = Reply::xml(StatusCode::OK, Tagging { tags }.to_xml());
-    Ok(versioned(reply, info.version_id.as_deref()))
+    Ok(versioned(reply, info.version_id))
 }
 
 pub(super) async fn delete_object_tagging(call: &Call<'_>) -> Result<Reply, OssError> {
     let (bucket, key) = (call.bucket_name()?, call.key()?);
-    check_version(call, key.as_str())?;
-    let edited = call.app.objects.set_tags(&bucket, &key, Vec::new()).await;
-    let edited = edited.map_err(|error| errors::read(error, &bucket, &key))?;
-    Ok(versioned(Reply::empty(StatusCode::NO_CONTENT), edited.version_id.as_deref()))
+    let version = version(call)?;
+    let edited = call.app.objects.set_tags(&bucket, &key, version, Vec::new()).await;
+    let edited = edited.map_err(|error| refused(call, error, &bucket, &key))?;
+    Ok(versioned(Reply::empty(StatusCode::NO_CONTENT), edited.version_id))
 }
 
 pub(super) async fn put_symlink(call: &Call<'_>) -> Result<Reply, OssError> {
@@ -101,7 +117,7 @@ pub(super) async fn put_symlink(call: &Call<'_>) -> Result<Reply, OssError> {
     let output = call.app.objects.put_symlink(input).await;
     let output = output.map_err(|error| errors::put(error, &bucket, &key, 0, None))?;
     let reply = Reply::ok().with(header::ETAG, fields::etag_value(&output.etag));
-    Ok(versioned(reply, output.version_id.as_deref()))
+    Ok(versioned(reply, output.version_id))
 }
 
 /// `x-oss-symlink-target`: the URL-encoded key of the target.
@@ -130,5 +146,5 @@ pub(super) async fn get_symlink(call: &Call<'_>) -> Result<Reply, OssError> {
     if !info.tags.is_empty() {
         reply = reply.with(TAGGING_COUNT, HeaderValue::from(info.tags.len()));
     }
-    Ok(versioned(reply, info.version_id.as_deref()))
+    Ok(versioned(reply, info.version_id))
 }

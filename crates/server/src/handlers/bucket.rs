@@ -9,7 +9,7 @@ use ossia_protocol::{
     xml::{
         AccessControlPolicy, AccessMonitorConfiguration, BucketInfo, BucketStat, BucketSummary,
         BucketsPage, ClassStat as WireClassStat, CreateBucketConfiguration, ListBucketsOutput,
-        ListLiveChannelOutput, LocationConstraint, Owner, VersioningConfiguration,
+        ListLiveChannelOutput, LocationConstraint, Owner,
     },
 };
 
@@ -39,7 +39,7 @@ fn location(call: &Call<'_>) -> String {
 }
 
 /// The bucket that the operation needs; it was looked up before.
-fn existing<'c>(call: &'c Call<'_>) -> Result<&'c Bucket, OssError> {
+pub(super) fn existing<'c>(call: &'c Call<'_>) -> Result<&'c Bucket, OssError> {
     call.bucket.as_ref().ok_or_else(|| OssError::new(ErrorCode::InternalError))
 }
 
@@ -245,7 +245,7 @@ pub(super) fn get_bucket_info(call: &Call<'_>) -> Result<Reply, OssError> {
         location: location(call),
         storage_class: bucket.storage_class,
         data_redundancy_type: bucket.redundancy,
-        versioning: None,
+        versioning: bucket.versioning,
         block_public_access: call.rules.bucket_blocked,
         owner: owner(call),
         acl: bucket.acl,
@@ -308,11 +308,6 @@ pub(super) async fn get_bucket_stat(call: &Call<'_>) -> Result<Reply, OssError> 
         deep_cold_archive: class(StorageClass::DeepColdArchive),
     };
     Ok(document(document_of.to_xml()))
-}
-
-/// Never set: the empty configuration.
-pub(super) fn get_bucket_versioning() -> Result<Reply, OssError> {
-    Ok(document(VersioningConfiguration { status: None }.to_xml()))
 }
 
 /// Always off.

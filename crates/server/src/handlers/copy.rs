@@ -1,7 +1,7 @@
 //! CopyObject.
 
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use ossia_objects::{CopyInput, ReadObjectError};
+use ossia_objects::{CopyInput, ReadObjectError, VersionId};
 use ossia_protocol::{
     attributes::{self, CopySource, ObjectAttributes},
     conditions::Conditions,
@@ -14,6 +14,7 @@ use super::{
     error as errors,
     fields::{self, CRC64},
     upload::pairs,
+    versions,
 };
 use crate::{
     access::{Circumstances, decide},
@@ -32,18 +33,17 @@ pub(super) async fn copy_object(call: &Call<'_>) -> Result<Reply, OssError> {
         OssError::invalid_argument("x-oss-copy-source", "", "The copy source is missing.")
     })?;
     check_source_access(call, &source).await?;
-    if let Some(version) = source.version_id.as_deref().filter(|version| *version != "null") {
-        return Err(OssError::no_such_version(source.key.as_str(), version));
-    }
+    let source_version = source_version(&source)?;
     let parsed = ObjectAttributes::parse(&headers)?;
     if call.rules.quota.is_some_and(|quota| quota.strict)
-        && let Ok(info) = call.app.objects.head(&source.bucket, &source.key).await
+        && let Ok(info) = call.app.objects.head_version(&source.bucket, &source.key, source_version).await
     {
         call.quota_room(&key, false, Some(info.length)).await?;
     }
     let input = CopyInput {
         source_bucket: source.bucket.clone(),
         source_key: source.key.clone(),
+        source_version,
         bucket: bucket.clone(),
         key: key.clone(),
         conditions: Conditions::of_copy_source(|name| call.header(name)),
@@ -68,13 +68,17 @@ pub(super) async fn copy_object(call: &Call<'_>) -> Result<Reply, OssError> {
     let mut reply = Reply::xml(StatusCode::OK, document.to_xml())
         .with(header::ETAG, fields::etag_value(&output.etag))
         .with(CRC64, HeaderValue::from(output.crc64));
-    fields::insert_version(&mut reply.headers, output.version_id.as_deref());
-    if let Some(version) =
-        output.source_version_id.and_then(|version| HeaderValue::try_from(version).ok())
-    {
-        reply = reply.with(SOURCE_VERSION_ID, version);
+    fields::insert_version(&mut reply.headers, output.version_id);
+    if let Some(version) = output.source_version_id {
+        reply = reply.with(SOURCE_VERSION_ID, fields::version_value(version));
     }
     Ok(reply)
+}
+
+/// The version that a copy names, `None` for the current one.
+pub(super) fn source_version(source: &CopySource) -> Result<Option<VersionId>, OssError> {
+    let id = source.version_id.as_deref();
+    id.map(|id| versions::parse("x-oss-copy-source", id.as_bytes())).transpose()
 }
 
 /// Copying reads the source: who may not read it may not copy it. Its absence is told by the copy itself.
@@ -91,10 +95,11 @@ pub(super) async fn check_source_access(
         .bucket(&source.bucket)
         .await
         .map_err(|error| errors::bucket(error, &source.bucket))?;
-    let object = match call.app.objects.head(&source.bucket, &source.key).await {
+    let version = source_version(source)?;
+    let object = match call.app.objects.head_version(&source.bucket, &source.key, version).await {
         Ok(info) => Some(info.acl),
-        Err(ReadObjectError::NoSuchBucket | ReadObjectError::NoSuchKey) => None,
         Err(ReadObjectError::Store(failure)) => return Err(errors::failure(&failure)),
+        Err(_) => None,
     };
     let rules = call.app.objects.rules(&source.bucket).await;
     let rules = rules.map_err(|failure| errors::failure(&failure))?;

@@ -2,7 +2,7 @@
 
 use http::{HeaderValue, StatusCode};
 use md5::{Digest as _, Md5};
-use ossia_objects::DeleteError;
+use ossia_objects::{DeleteError, DeleteIf, DeleteInput, VersionId};
 use ossia_protocol::{
     attributes,
     error::{EC_DELETE_XML, ErrorCode, OssError},
@@ -15,8 +15,8 @@ use super::{
     error as errors,
     fields::{self, DELETE_MARKER},
     list::url_encoded,
-    read::check_version,
     upload::whole_body,
+    versions::version,
 };
 use crate::{
     auth::{Caller, HeaderView},
@@ -26,27 +26,25 @@ use crate::{
 
 pub(super) async fn delete_object(call: &Call<'_>) -> Result<Reply, OssError> {
     let (bucket, key) = (call.bucket_name()?, call.key()?);
-    match check_version(call, key.as_str()) {
-        Ok(()) => {}
-        // A version that does not exist is deleted already.
-        Err(error) if error.code() == ErrorCode::NoSuchVersion => {
-            let mut reply = Reply::empty(StatusCode::NO_CONTENT);
-            fields::insert_version(&mut reply.headers, call.query.get("versionId"));
-            return Ok(reply);
-        }
-        Err(error) => return Err(error),
+    let version = version(call)?;
+    let input = DeleteInput { bucket: bucket.clone(), key, version, only: DeleteIf::Any };
+    let output = call.app.objects.delete_with(input).await;
+    let mut output = output.map_err(|error| errors::delete(error, &bucket))?;
+    if version == Some(VersionId::NOT_MADE) {
+        // Told as it was sent.
+        output.version_id = None;
     }
-    let output = call
-        .app
-        .objects
-        .delete(&bucket, &key)
-        .await
-        .map_err(|error| errors::delete(error, &bucket))?;
     let mut reply = Reply::empty(StatusCode::NO_CONTENT);
     if output.delete_marker {
         reply = reply.with(DELETE_MARKER, HeaderValue::from_static("true"));
     }
-    fields::insert_version(&mut reply.headers, output.version_id.as_deref());
+    fields::insert_version(&mut reply.headers, output.version_id);
+    if version == Some(VersionId::NOT_MADE)
+        && let Some(sent) = call.query.get_bytes("versionId")
+        && let Ok(value) = HeaderValue::from_bytes(sent)
+    {
+        reply = reply.with(fields::VERSION_ID, value);
+    }
     Ok(reply)
 }
 
@@ -62,10 +60,10 @@ pub(super) async fn delete_multiple_objects(call: &Call<'_>) -> Result<Reply, Os
         call.permit(Operation::DeleteMultipleObjects, None)?;
         return Err(OssError::new(ErrorCode::AccessDenied));
     }
-    let keys: Vec<ObjectKey> = named
+    let keys = named
         .iter()
         .filter_map(|named| match named {
-            Named::Key(key) => Some(key.clone()),
+            Named::Key(key, version) => Some((key.clone(), *version)),
             Named::Absent | Named::Denied => None,
         })
         .collect();
@@ -81,8 +79,10 @@ pub(super) async fn delete_multiple_objects(call: &Call<'_>) -> Result<Reply, Os
         let marker = match named {
             Named::Denied => continue,
             Named::Absent => None,
-            Named::Key(_) => match results.next() {
-                Some(Ok(output)) if output.delete_marker => output.version_id,
+            Named::Key(..) => match results.next() {
+                Some(Ok(output)) if output.delete_marker => {
+                    output.version_id.map(|version| version.to_string())
+                }
                 Some(Ok(_)) => None,
                 // No element tells of a key that stays: it is missing from the list.
                 Some(Err(DeleteError::Immutable)) | None => continue,
@@ -104,8 +104,8 @@ pub(super) async fn delete_multiple_objects(call: &Call<'_>) -> Result<Reply, Os
 
 /// What one entry of the request means.
 enum Named {
-    /// To be deleted.
-    Key(ObjectKey),
+    /// To be deleted, or this version of it.
+    Key(ObjectKey, Option<VersionId>),
     /// A key or version that cannot exist: deleted already.
     Absent,
     /// Not this caller's to delete.
@@ -116,14 +116,16 @@ impl Named {
     async fn of(call: &Call<'_>, key: &str, version_id: Option<&str>) -> Result<Named, OssError> {
         let Ok(key) = ObjectKey::new(key) else { return Ok(Named::Absent) };
         if call.caller != Caller::Root {
-            let acl = call.object_acl(&key).await?;
+            let version = version_id.and_then(VersionId::parse);
+            let acl = call.object_acl(&key, version).await?;
             if call.permit(Operation::DeleteMultipleObjects, acl).is_err() {
                 return Ok(Named::Denied);
             }
         }
-        match version_id {
-            None | Some("null") => Ok(Named::Key(key)),
-            Some(_) => Ok(Named::Absent),
+        match version_id.filter(|id| !id.is_empty()).map(VersionId::parse) {
+            None => Ok(Named::Key(key, None)),
+            Some(Some(version)) => Ok(Named::Key(key, Some(version))),
+            Some(None) => Ok(Named::Absent),
         }
     }
 }

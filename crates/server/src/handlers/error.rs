@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use ossia_objects::{
     AppendError, BodyError, BucketError, BucketSetting, CompleteUploadError, CopyError,
     CreateBucketError, DeleteBucketError, DeleteError, Failure, InitiateUploadError, ListError,
-    PutError, ReadObjectError, SealError, UploadError, UploadPartCopyError, UploadPartError,
+    PutError, ReadObjectError, SealError, UploadError, UploadPartCopyError, UploadPartError, VersionId,
 };
 use ossia_protocol::{
     error::{ErrorCode, OssError},
@@ -14,6 +14,7 @@ use ossia_protocol::{
 use crate::{
     http::{Reply, RequestId},
     rarely::Rarely,
+    service::Call,
 };
 
 const X_OSS_EC: HeaderName = HeaderName::from_static("x-oss-ec");
@@ -196,7 +197,41 @@ pub(crate) fn read(error: ReadObjectError, bucket: &BucketName, key: &ObjectKey)
     match error {
         ReadObjectError::NoSuchBucket => OssError::no_such_bucket(bucket.as_str()),
         ReadObjectError::NoSuchKey => OssError::no_such_key(key.as_str()),
+        ReadObjectError::NoSuchVersion => {
+            OssError::new(ErrorCode::NoSuchVersion).with_field("Key", key.as_str())
+        }
+        ReadObjectError::DeleteMarker { version, .. } => marker(version, key),
         ReadObjectError::Store(store) => failure(&store),
+    }
+}
+
+/// A delete marker: an object that is not there.
+fn marker(version: VersionId, key: &ObjectKey) -> OssError {
+    marked(OssError::no_such_key(key.as_str()), version)
+}
+
+fn marked(error: OssError, version: VersionId) -> OssError {
+    error
+        .with_header("x-oss-delete-marker", "true")
+        .with_header("x-oss-version-id", version.to_string())
+}
+
+/// As [`read`], with the version that the request named.
+pub(crate) fn read_version(
+    call: &Call<'_>,
+    error: ReadObjectError,
+    bucket: &BucketName,
+    key: &ObjectKey,
+) -> OssError {
+    match error {
+        ReadObjectError::NoSuchVersion => {
+            let id = call.query.get_bytes("versionId").unwrap_or_default();
+            OssError::no_such_version(key.as_str(), &String::from_utf8_lossy(id))
+        }
+        ReadObjectError::DeleteMarker { version, named: true } => {
+            marked(OssError::delete_marker_named(call.request.method.as_str()), version)
+        }
+        other => read(other, bucket, key),
     }
 }
 
@@ -204,7 +239,9 @@ pub(crate) fn read(error: ReadObjectError, bucket: &BucketName, key: &ObjectKey)
 pub(crate) fn link_target(error: ReadObjectError, bucket: &BucketName) -> OssError {
     match error {
         ReadObjectError::NoSuchBucket => OssError::no_such_bucket(bucket.as_str()),
-        ReadObjectError::NoSuchKey => OssError::new(ErrorCode::SymlinkTargetNotExist),
+        ReadObjectError::NoSuchKey
+        | ReadObjectError::NoSuchVersion
+        | ReadObjectError::DeleteMarker { .. } => OssError::new(ErrorCode::SymlinkTargetNotExist),
         ReadObjectError::Store(store) => failure(&store),
     }
 }
@@ -225,6 +262,10 @@ pub(crate) fn copy(
     match error {
         CopyError::NoSuchSourceBucket => OssError::no_such_bucket(source.0.as_str()),
         CopyError::NoSuchSourceKey => OssError::no_such_key(source.1.as_str()),
+        CopyError::NoSuchSourceVersion => {
+            OssError::new(ErrorCode::NoSuchVersion).with_field("Key", source.1.as_str())
+        }
+        CopyError::SourceDeleteMarker { version, .. } => marker(version, source.1),
         CopyError::NoSuchBucket => OssError::no_such_bucket(destination.0.as_str()),
         CopyError::SourceAppendable => OssError::copy_of_appendable(),
         CopyError::PreconditionFailed(header) => OssError::precondition_failed(header),
@@ -285,6 +326,16 @@ pub(crate) fn upload_part_copy(
         UploadPartCopyError::NotSequential => OssError::new(ErrorCode::PartNotSequential),
         UploadPartCopyError::NoSuchSourceBucket => OssError::no_such_bucket(source.0.as_str()),
         UploadPartCopyError::NoSuchSourceKey => OssError::no_such_key(source.1.as_str()),
+        UploadPartCopyError::NoSuchSourceVersion => {
+            OssError::new(ErrorCode::NoSuchVersion).with_field("Key", source.1.as_str())
+        }
+        UploadPartCopyError::SourceDeleteMarker { version, named: false } => {
+            marker(version, source.1)
+        }
+        UploadPartCopyError::SourceDeleteMarker { version, named: true } => {
+            let message = "The source of a part copy cannot be a delete marker.";
+            OssError::invalid_argument("x-oss-copy-source", version.to_string(), message)
+        }
         UploadPartCopyError::PreconditionFailed(header) => OssError::precondition_failed(header),
         UploadPartCopyError::NotModified => OssError::new(ErrorCode::NotModified),
         UploadPartCopyError::OutOfRange { length } => OssError::invalid_range(range, length),

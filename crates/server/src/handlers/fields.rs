@@ -2,7 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use ossia_objects::ObjectInfo;
+use ossia_objects::{ObjectInfo, VersionId};
 use ossia_protocol::{attributes::ObjectType, etag, time};
 
 pub(super) const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
@@ -37,10 +37,18 @@ pub(super) fn md5_value(md5: &[u8; 16]) -> HeaderValue {
     HeaderValue::try_from(STANDARD.encode(md5)).expect("base64 is printable ASCII")
 }
 
+/// A version's id.
+pub(super) fn version_value(id: VersionId) -> HeaderValue {
+    match id {
+        VersionId::Null => HeaderValue::from_static("null"),
+        made => HeaderValue::try_from(made.to_string()).expect("hexadecimal digits"),
+    }
+}
+
 /// Adds the version, in a bucket that has or had versions.
-pub(super) fn insert_version(headers: &mut HeaderMap, version_id: Option<&str>) {
-    if let Some(value) = version_id.and_then(|id| HeaderValue::try_from(id).ok()) {
-        headers.insert(VERSION_ID, value);
+pub(super) fn insert_version(headers: &mut HeaderMap, version_id: Option<VersionId>) {
+    if let Some(id) = version_id {
+        headers.insert(VERSION_ID, version_value(id));
     }
 }
 
@@ -85,5 +93,5 @@ pub(super) fn insert_identity(headers: &mut HeaderMap, info: &ObjectInfo) {
     headers.insert(header::ETAG, etag_value(&info.etag));
     headers.insert(header::LAST_MODIFIED, date_value(info.last_modified));
     headers.insert(CRC64, HeaderValue::from(info.crc64));
-    insert_version(headers, info.version_id.as_deref());
+    insert_version(headers, info.version_id);
 }

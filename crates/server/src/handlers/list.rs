@@ -78,16 +78,16 @@ pub(super) async fn list_objects_v2(call: &Call<'_>) -> Result<Reply, OssError> 
     Ok(Reply::xml(StatusCode::OK, document.to_xml()).holding(reserved))
 }
 
-/// What both versions ask for.
-struct Page {
-    prefix: String,
-    delimiter: String,
-    max_keys: u64,
-    url_encoded: bool,
+/// What every listing asks for.
+pub(super) struct Page {
+    pub(super) prefix: String,
+    pub(super) delimiter: String,
+    pub(super) max_keys: u64,
+    pub(super) url_encoded: bool,
 }
 
 impl Page {
-    fn read(call: &Call<'_>) -> Result<Page, OssError> {
+    pub(super) fn read(call: &Call<'_>) -> Result<Page, OssError> {
         Ok(Page {
             prefix: text(call, "prefix")?,
             delimiter: text(call, "delimiter")?,
@@ -97,7 +97,7 @@ impl Page {
     }
 
     /// Sets memory aside for the answer: thousands of clients that ask for it and do not take it must find a bound (I7).
-    async fn reserve(&self, call: &Call<'_>) -> Result<Reserved, OssError> {
+    pub(super) async fn reserve(&self, call: &Call<'_>) -> Result<Reserved, OssError> {
         let length = self.max_keys.saturating_mul(ENTRY_BYTES);
         let own = call.request.guest.downloads();
         let reserved = call.app.downloads.reserve_whole(Some(length), usize::MAX, own).await;
@@ -117,7 +117,7 @@ impl Page {
     }
 }
 
-fn summary(info: ObjectInfo) -> ObjectSummary {
+pub(super) fn summary(info: ObjectInfo) -> ObjectSummary {
     ObjectSummary {
         key: info.key.as_str().to_owned(),
         last_modified: fields::seconds(info.last_modified),

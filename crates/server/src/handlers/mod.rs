@@ -16,6 +16,7 @@ mod multipart;
 mod put;
 mod read;
 mod upload;
+pub(crate) mod versions;
 pub(crate) mod website;
 
 use ossia_protocol::{error::OssError, operation::Operation};
@@ -36,7 +37,9 @@ pub(crate) async fn handle(call: &Call<'_>) -> Result<Reply, OssError> {
         PutBucketAcl => Box::pin(bucket::put_bucket_acl(call)).await,
         GetBucketAcl => bucket::get_bucket_acl(call),
         GetBucketStat => Box::pin(bucket::get_bucket_stat(call)).await,
-        GetBucketVersioning => bucket::get_bucket_versioning(),
+        PutBucketVersioning => Box::pin(versions::put_bucket_versioning(call)).await,
+        GetBucketVersioning => versions::get_bucket_versioning(call),
+        ListObjectVersions => Box::pin(versions::list_object_versions(call)).await,
         GetBucketAccessMonitor => bucket::get_bucket_access_monitor(),
         ListLiveChannel => bucket::list_live_channel(call),
         ListObjects => Box::pin(list::list_objects(call)).await,
@@ -122,9 +125,7 @@ pub(crate) async fn handle(call: &Call<'_>) -> Result<Reply, OssError> {
         | GetResourcePoolRequesterQoSInfo
         | ListResourcePoolRequesterQoSInfos
         | DeleteResourcePoolRequesterQoSInfo
-        | ListObjectVersions
         | PostObject
-        | PutBucketVersioning
         | InitiateBucketWorm
         | AbortBucketWorm
         | CompleteBucketWorm

@@ -23,7 +23,7 @@ use ossia_protocol::{
 };
 
 use super::{
-    copy::{SOURCE_VERSION_ID, check_source_access},
+    copy::{SOURCE_VERSION_ID, check_source_access, source_version},
     error as errors,
     fields::{self, CONTENT_MD5, CRC64},
     list::{text, url_encoded},
@@ -105,9 +105,7 @@ pub(super) async fn upload_part_copy(call: &Call<'_>) -> Result<Reply, OssError>
     })?;
     let upload = upload_id(call).map_err(|error| error.with_ec(EC_NO_UPLOAD_PART_COPY))?;
     check_source_access(call, &source).await?;
-    if let Some(version) = source.version_id.as_deref().filter(|version| *version != "null") {
-        return Err(OssError::no_such_version(source.key.as_str(), version));
-    }
+    let source_version = source_version(&source)?;
     let asked = call.header("x-oss-copy-source-range");
     let range = match asked.and_then(range::copy_range) {
         Some((first, last)) => CopyRange::Bytes { first, last },
@@ -116,6 +114,7 @@ pub(super) async fn upload_part_copy(call: &Call<'_>) -> Result<Reply, OssError>
     let input = UploadPartCopyInput {
         source_bucket: source.bucket.clone(),
         source_key: source.key.clone(),
+        source_version,
         range,
         conditions: Conditions::of_copy_source(|name| call.header(name)),
         bucket: bucket.clone(),
@@ -147,10 +146,8 @@ pub(super) async fn upload_part_copy(call: &Call<'_>) -> Result<Reply, OssError>
     {
         reply = reply.with(header::CONTENT_RANGE, value);
     }
-    if let Some(version) =
-        output.source_version_id.and_then(|version| HeaderValue::try_from(version).ok())
-    {
-        reply = reply.with(SOURCE_VERSION_ID, version);
+    if let Some(version) = output.source_version_id {
+        reply = reply.with(SOURCE_VERSION_ID, fields::version_value(version));
     }
     Ok(reply)
 }
@@ -217,7 +214,7 @@ pub(super) async fn complete(call: &Call<'_>) -> Result<Reply, OssError> {
     let mut reply = Reply::xml(StatusCode::OK, document.to_xml())
         .with(header::ETAG, fields::etag_value(&output.etag))
         .with(CRC64, HeaderValue::from(output.crc64));
-    fields::insert_version(&mut reply.headers, output.version_id.as_deref());
+    fields::insert_version(&mut reply.headers, output.version_id);
     Ok(reply)
 }
 

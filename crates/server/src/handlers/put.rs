@@ -38,6 +38,6 @@ pub(super) async fn put_object(call: &Call<'_>) -> Result<Reply, OssError> {
         .with(header::ETAG, fields::etag_value(&output.etag))
         .with(CRC64, HeaderValue::from(output.crc64))
         .with(CONTENT_MD5, fields::md5_value(&output.md5));
-    fields::insert_version(&mut reply.headers, output.version_id.as_deref());
+    fields::insert_version(&mut reply.headers, output.version_id);
     Ok(reply)
 }

@@ -19,7 +19,7 @@ use ossia_protocol::{
     range::{self, RangeBehavior, RangeDecision},
 };
 
-use super::{error as errors, fields};
+use super::{error as errors, fields, versions::version};
 use crate::{
     auth::{Caller, HeaderView},
     http::{Cut, Pace, Reply, Reserved},
@@ -44,13 +44,12 @@ pub(super) async fn get_object(call: &Call<'_>) -> Result<Reply, OssError> {
     let (bucket, key) = (call.bucket_name()?, call.key()?);
     let overrides = overrides(call)?;
     let traffic_limit = attributes::traffic_limit(&HeaderView(call.headers()), call.query)?;
-    check_version(call, key.as_str())?;
     let open = call
         .app
         .objects
-        .get(&bucket, &key)
+        .get_version(&bucket, &key, version(call)?)
         .await
-        .map_err(|error| errors::read(error, &bucket, &key))?;
+        .map_err(|error| errors::read_version(call, error, &bucket, &key))?;
     let open = match open.info.kind {
         ObjectType::Symlink => Box::pin(follow(call, &bucket, open)).await?,
         ObjectType::Normal | ObjectType::Multipart | ObjectType::Appendable => open,
@@ -148,20 +147,8 @@ pub(super) async fn get_object_meta(call: &Call<'_>) -> Result<Reply, OssError> 
 
 async fn info(call: &Call<'_>) -> Result<ObjectInfo, OssError> {
     let (bucket, key) = (call.bucket_name()?, call.key()?);
-    check_version(call, key.as_str())?;
-    call.app.objects.head(&bucket, &key).await.map_err(|error| errors::read(error, &bucket, &key))
-}
-
-/// Buckets have no versions yet: the only version of an object is `null`.
-pub(super) fn check_version(call: &Call<'_>, key: &str) -> Result<(), OssError> {
-    match call.query.get_bytes("versionId") {
-        None | Some(b"null") => Ok(()),
-        Some(b"") => {
-            let message = "Version id can not be the empty string.";
-            Err(OssError::invalid_argument("versionId", "", message))
-        }
-        Some(id) => Err(OssError::no_such_version(key, &String::from_utf8_lossy(id))),
-    }
+    let told = call.app.objects.head_version(&bucket, &key, version(call)?).await;
+    told.map_err(|error| errors::read_version(call, error, &bucket, &key))
 }
 
 /// 412 as an error, 304 as an answer with the object's headers.

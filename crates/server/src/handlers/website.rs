@@ -89,7 +89,7 @@ async fn object(call: &Call<'_>, key: &str) -> Result<Reply, OssError> {
         rules: call.rules.clone(),
     };
     let acl = match ObjectKey::new(key) {
-        Ok(key) => inner.object_acl(&key).await?,
+        Ok(key) => inner.object_acl(&key, None).await?,
         Err(_) => None,
     };
     inner.permit(operation, acl)?;

@@ -103,7 +103,7 @@ async fn sources_that_are_missing_or_malformed_are_told() {
     fixture.call(copy("/other/copy", "/bkt/none")).await.error(404, "NoSuchKey");
     fixture.call(copy("/other/copy", "/none/key")).await.error(404, "NoSuchBucket");
     fixture.call(copy("/none/copy", "/bkt/dir/a%20b")).await.error(404, "NoSuchBucket");
-    let version = copy("/other/copy", "/bkt/dir/a%20b?versionId=abc");
+    let version = copy("/other/copy", "/bkt/dir/a%20b?versionId=CAEQabc");
     fixture.call(version).await.error(404, "NoSuchVersion");
     fixture.call(copy("/other/copy", "/bkt/dir/a%20b?versionId=null")).await.expect(200);
     for bad in ["/bkt", "/", "", "key"] {

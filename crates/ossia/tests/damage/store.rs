@@ -163,6 +163,7 @@ impl Writer<'_> {
         let input = CopyInput {
             source_bucket: bucket(),
             source_key: key(from),
+            source_version: None,
             bucket: bucket(),
             key: key(to),
             conditions: Conditions::default(),

@@ -17,6 +17,7 @@ const groups = [
   require('./lists'),
   require('./buckets'),
   require('./configs'),
+  require('./versions'),
   require('./signed')
 ];
 

@@ -11,6 +11,7 @@ from oss2.headers import OSS_OBJECT_TAGGING
 from harness import (CNAME_BUCKET, CNAME_HOST, CRC_HELLO, CRC_HELLO_WORLD, DOMAIN, KEY_ID, KEY_SECRET, ODD_KEYS,
                      PORT, REGION, Room, check, equal, fetch)
 from oss2_configs import config_cases
+from oss2_versions import version_cases
 
 AUTHS = {'v1': oss2.Auth, 'v2': oss2.AuthV2, 'v4': oss2.AuthV4}
 
@@ -56,6 +57,8 @@ def _combination(signature, addressing, folder):
         service = _service(signature, addressing)
         room.run_all(_bucket_cases(bucket, service))
         room.run_all(config_cases(bucket, service, refused))
+        name = f'compat-oss2-versions-{signature}-{addressing}'
+        room.run_all(version_cases(_bucket(signature, addressing, name), refused))
     room.run('empties and deletes the bucket', lambda: _empty_and_delete(bucket, admin))
 
 

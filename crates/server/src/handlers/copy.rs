@@ -36,7 +36,8 @@ pub(super) async fn copy_object(call: &Call<'_>) -> Result<Reply, OssError> {
     let source_version = source_version(&source)?;
     let parsed = ObjectAttributes::parse(&headers)?;
     if call.rules.quota.is_some_and(|quota| quota.strict)
-        && let Ok(info) = call.app.objects.head_version(&source.bucket, &source.key, source_version).await
+        && let Ok(info) =
+            call.app.objects.head_version(&source.bucket, &source.key, source_version).await
     {
         call.quota_room(&key, false, Some(info.length)).await?;
     }

@@ -4,7 +4,8 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use ossia_objects::{
     AppendError, BodyError, BucketError, BucketSetting, CompleteUploadError, CopyError,
     CreateBucketError, DeleteBucketError, DeleteError, Failure, InitiateUploadError, ListError,
-    PutError, ReadObjectError, SealError, UploadError, UploadPartCopyError, UploadPartError, VersionId,
+    PutError, ReadObjectError, SealError, UploadError, UploadPartCopyError, UploadPartError,
+    VersionId,
 };
 use ossia_protocol::{
     error::{ErrorCode, OssError},

@@ -4,9 +4,7 @@ use http::StatusCode;
 use ossia_objects::{ListVersionsInput, VersionId, VersionInfo};
 use ossia_protocol::{
     error::OssError,
-    xml::{
-        ListObjectVersionsOutput, ObjectSummary, Owner, VersionEntry, VersioningConfiguration,
-    },
+    xml::{ListObjectVersionsOutput, ObjectSummary, Owner, VersionEntry, VersioningConfiguration},
 };
 
 use super::{
@@ -113,7 +111,9 @@ pub(super) async fn list_object_versions(call: &Call<'_>) -> Result<Reply, OssEr
 fn entry(version: VersionInfo) -> VersionEntry {
     let (version_id, is_latest) = (version.version.to_string(), version.latest);
     match version.object {
-        Some(info) => VersionEntry { version_id, is_latest, is_marker: false, object: summary(info) },
+        Some(info) => {
+            VersionEntry { version_id, is_latest, is_marker: false, object: summary(info) }
+        }
         None => {
             let object = ObjectSummary {
                 key: version.key.as_str().to_owned(),

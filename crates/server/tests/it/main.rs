@@ -20,3 +20,4 @@ mod objects;
 mod overload;
 mod seal;
 mod transport;
+mod versions;

@@ -341,7 +341,8 @@ async fn the_null_version_is_the_object_and_others_do_not_exist() {
     fixture.call(put("/bkt/key").body("hello")).await.expect(200);
     fixture.call(get("/bkt/key?versionId=null")).await.expect(200);
     let other = fixture.call(get("/bkt/key?versionId=CAEQabc")).await.error(404, "NoSuchVersion");
-    assert_eq!(other.element("VersionId").unwrap(), "abc");
+    assert_eq!(other.element("VersionId").unwrap(), "CAEQabc");
+    fixture.call(get("/bkt/key?versionId=abc")).await.error(400, "InvalidArgument");
     fixture.call(get("/bkt/key?versionId=")).await.error(400, "InvalidArgument");
     fixture.call(delete("/bkt/key?versionId=CAEQabc")).await.expect(204);
     fixture.call(head("/bkt/key?versionId=null")).await.expect(200);

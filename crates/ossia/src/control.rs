@@ -265,6 +265,7 @@ pub(crate) fn json(usage: &BucketUsage) -> serde_json::Value {
     serde_json::json!({
         "bucket": usage.bucket, "objects": usage.all.object_count, "bytes": usage.all.storage,
         "classes": of(&usage.classes), "types": of(&usage.types), "let_go": stat(&usage.let_go),
+        "noncurrent": stat(&usage.noncurrent), "delete_markers": usage.delete_markers,
         "damaged": usage.damaged,
     })
 }

@@ -119,6 +119,14 @@ fn print(buckets: &[serde_json::Value], arguments: &UsageArgs) {
         let name = bucket["bucket"].as_str().unwrap_or_default();
         let (objects, bytes) = (number(&bucket["objects"]), number(&bucket["bytes"]));
         println!("{name:<40} {objects:>12} {bytes:>18} {:>18}", number(&bucket["let_go"]["bytes"]));
+        let older = &bucket["noncurrent"];
+        if number(&older["objects"]) > 0 {
+            let (objects, bytes) = (number(&older["objects"]), number(&older["bytes"]));
+            println!("  {:<38} {objects:>12} {bytes:>18}", "older versions");
+        }
+        if number(&bucket["delete_markers"]) > 0 {
+            println!("  {:<38} {:>12}", "delete markers", number(&bucket["delete_markers"]));
+        }
         for group in ["classes", "types"] {
             for (kind, told) in bucket[group].as_object().into_iter().flatten() {
                 let (objects, bytes) = (number(&told["objects"]), number(&told["bytes"]));

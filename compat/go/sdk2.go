@@ -99,6 +99,7 @@ func (s *suite2) runAll() {
 	if s.addressing != "cname" {
 		s.run("missing buckets are NoSuchBucket", s.missesBuckets)
 		s.run("buckets are described and listed", s.describesBuckets)
+		s.run("versions are kept, read, listed, appended to and removed", s.keepsVersions)
 	}
 	s.run("acl, tags and links of objects are set and read back", s.keepsObjectSettings)
 	s.run("configurations of the bucket are set, obeyed and read back", s.keepsBucketSettings)

@@ -86,6 +86,17 @@ impl Drop for Piece {
     }
 }
 
+impl Piece {
+    /// Which of its bytes are in a range of the whole.
+    fn within(&self, range: &Range<u64>) -> Range<usize> {
+        let at = |place: u64| {
+            let at = usize::try_from(place.max(self.start) - self.start).unwrap_or(usize::MAX);
+            at.min(self.body.bytes().len())
+        };
+        at(range.start)..at(range.end)
+    }
+}
+
 impl Content {
     /// No bytes.
     pub fn empty() -> Self {
@@ -109,6 +120,21 @@ impl Content {
             crc64: crc64::combine(self.crc64, body.0.crc64, body.length()),
             last: Some(Arc::new(piece)),
         }
+    }
+
+    /// These bytes and then those.
+    #[must_use]
+    pub fn and(&self, other: &Content) -> Self {
+        other.pieces().iter().fold(self.clone(), |all, piece| all.with(&piece.body))
+    }
+
+    /// Some of these bytes. The range may reach past the end.
+    #[must_use]
+    pub fn slice(&self, range: Range<u64>) -> Self {
+        self.pieces().iter().fold(Self::empty(), |all, piece| match piece.within(&range) {
+            at if at.is_empty() => all,
+            at => all.with(&Body::new(piece.body.bytes().slice(at))),
+        })
     }
 
     /// How many bytes.
@@ -140,11 +166,7 @@ impl Content {
         }
         let mut crc = Crc64::new();
         for piece in self.pieces() {
-            let (from, to) = (range.start.max(piece.start), range.end.max(piece.start));
-            let bytes = piece.body.bytes();
-            let at = |place: u64| usize::try_from(place - piece.start).unwrap_or(usize::MAX);
-            let (from, to) = (at(from).min(bytes.len()), at(to).min(bytes.len()));
-            crc.update(&bytes[from..to]);
+            crc.update(&piece.body.bytes()[piece.within(&range)]);
         }
         crc.value()
     }
@@ -212,7 +234,12 @@ mod tests {
                 crc64::checksum(part),
                 "{from}..{to}"
             );
+            assert_eq!(
+                content.slice(from as u64..to as u64),
+                Content::of(&Body::new(part.to_vec()))
+            );
         }
+        assert_eq!(content.slice(3..500).and(&content.slice(500..900)), content.slice(3..900));
         assert_eq!(Content::empty().md5(), "D41D8CD98F00B204E9800998ECF8427E");
     }
 

@@ -1,8 +1,12 @@
 //! One object: its states, and what each operation makes of them. This file is the specification.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::{Body, Content};
+use crate::{
+    Body, Content,
+    upload::{ListedPart, UploadStep, is_multipart_etag},
+};
 
 /// What stands under a key.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -19,6 +23,13 @@ pub enum Object {
         /// Whether nothing more may be appended.
         sealed: bool,
     },
+    /// What was made of an upload's parts, or copied from such.
+    Multipart {
+        /// Its bytes.
+        content: Content,
+        /// Its ETag, which its parts decide.
+        etag: String,
+    },
 }
 
 /// What an operation does to one object.
@@ -31,10 +42,17 @@ pub enum Step {
         /// What is added.
         body: Body,
     },
-    /// Replaces what is there. The second half of a copy is one, too.
+    /// Replaces what is there.
     Put {
         /// What will be there.
         content: Content,
+        /// Only if nothing is there.
+        forbid_overwrite: bool,
+    },
+    /// The second half of a copy: replaces what is there by what was read.
+    Place {
+        /// What will be there.
+        object: Object,
         /// Only if nothing is there.
         forbid_overwrite: bool,
     },
@@ -56,6 +74,15 @@ pub enum Step {
     List,
     /// The first half of a copy: reads what is to be copied.
     ReadSource,
+    /// The first half of a part's copy.
+    ReadPart {
+        /// Which bytes; all if `None`.
+        range: Option<Range<u64>>,
+        /// Only if the object has this ETag.
+        if_match: Option<String>,
+    },
+    /// Concerns an upload: [`crate::Key::step`].
+    Upload(UploadStep),
 }
 
 /// What an operation answers.
@@ -95,7 +122,34 @@ pub enum Reply {
     /// Whether and how the object is listed. A listing tells no CRC-64 and no seal.
     Listed(Option<(Kind, u64, String)>),
     /// What is to be copied.
-    Source(Content),
+    Source(Object),
+    /// What is to be a part.
+    PartSource(Content),
+    /// An upload is under way.
+    Initiated {
+        /// Its id.
+        upload: String,
+    },
+    /// The part is there now.
+    PartStored {
+        /// The MD5.
+        etag: String,
+        /// The CRC-64 of all of it.
+        crc64: u64,
+    },
+    /// The parts by number.
+    Parts(BTreeMap<u16, ListedPart>),
+    /// Whether the upload is listed.
+    UploadListed(bool),
+    /// The object is made of the parts, and the upload over.
+    Completed {
+        /// What the parts' ETags decide.
+        etag: String,
+        /// The CRC-64 of all of it.
+        crc64: u64,
+    },
+    /// The upload is over.
+    Aborted,
     /// It was not done.
     Refused(Refusal),
 }
@@ -122,6 +176,8 @@ pub enum Kind {
     Normal,
     /// An append.
     Appendable,
+    /// An upload's completion.
+    Multipart,
 }
 
 /// Why an operation was not done. Each reveals what was there (I4).
@@ -144,8 +200,22 @@ pub enum Refusal {
     },
     /// It was made by an append, and such are not copied.
     SourceAppendable,
-    /// It ends before the range begins.
+    /// It ends before the range begins; a part's source, before the range ends.
     InvalidRange,
+    /// The source has another ETag.
+    SourceChanged,
+    /// The upload is unknown or over.
+    NoSuchUpload,
+    /// The upload takes parts one after another, and this is not its turn.
+    NotSequential,
+    /// There is no part to make an object of.
+    NoParts,
+    /// The chosen parts do not ascend.
+    OutOfOrder,
+    /// A chosen part is not there, or not so.
+    InvalidPart,
+    /// A part that is not the last one is too short.
+    PartTooSmall,
 }
 
 impl Object {
@@ -155,7 +225,9 @@ impl Object {
         let tell = |reply| (self.clone(), reply);
         match (step, self) {
             // The type is looked at before the seal, the seal before the position.
-            (Step::Append { .. }, Object::Normal(_)) => refuse(Refusal::NotAppendable),
+            (Step::Append { .. }, Object::Normal(_) | Object::Multipart { .. }) => {
+                refuse(Refusal::NotAppendable)
+            }
             (Step::Append { .. }, Object::Appendable { sealed: true, .. }) => {
                 refuse(Refusal::Sealed)
             }
@@ -174,16 +246,17 @@ impl Object {
             }
 
             (
-                Step::Put { forbid_overwrite: true, .. },
-                Object::Normal(_) | Object::Appendable { .. },
+                Step::Put { forbid_overwrite: true, .. }
+                | Step::Place { forbid_overwrite: true, .. },
+                Object::Normal(_) | Object::Appendable { .. } | Object::Multipart { .. },
             ) => refuse(Refusal::AlreadyExists),
-            (Step::Put { content, .. }, _) => {
-                let reply = Reply::Stored { etag: content.md5(), crc64: content.crc64() };
-                (Object::Normal(content.clone()), reply)
-            }
+            (Step::Put { content, .. }, _) => stored(Object::Normal(content.clone())),
+            (Step::Place { object, .. }, _) => stored(object.clone()),
 
             (Step::Seal { .. }, Object::Absent) => refuse(Refusal::NoSuchKey),
-            (Step::Seal { .. }, Object::Normal(_)) => refuse(Refusal::NotAppendable),
+            (Step::Seal { .. }, Object::Normal(_) | Object::Multipart { .. }) => {
+                refuse(Refusal::NotAppendable)
+            }
             (Step::Seal { position }, Object::Appendable { content, .. }) => {
                 if *position != content.length() {
                     return refuse(wrong_position(content));
@@ -210,7 +283,24 @@ impl Object {
 
             (Step::ReadSource, Object::Absent) => refuse(Refusal::NoSuchKey),
             (Step::ReadSource, Object::Appendable { .. }) => refuse(Refusal::SourceAppendable),
-            (Step::ReadSource, Object::Normal(content)) => tell(Reply::Source(content.clone())),
+            (Step::ReadSource, Object::Normal(_) | Object::Multipart { .. }) => {
+                tell(Reply::Source(self.clone()))
+            }
+
+            // A part may be copied from an appendable object.
+            (Step::ReadPart { range, if_match }, _) => match self.content().zip(self.info()) {
+                None => refuse(Refusal::NoSuchKey),
+                Some((_, info)) if if_match.as_ref().is_some_and(|etag| *etag != info.etag) => {
+                    refuse(Refusal::SourceChanged)
+                }
+                Some((content, _)) => match range {
+                    None => tell(Reply::PartSource(content.clone())),
+                    Some(range) if range.end > content.length() => refuse(Refusal::InvalidRange),
+                    Some(range) => tell(Reply::PartSource(content.slice(range.clone()))),
+                },
+            },
+            // An object by itself has none.
+            (Step::Upload(_), _) => refuse(Refusal::NoSuchUpload),
         }
     }
 
@@ -221,6 +311,7 @@ impl Object {
             Object::Appendable { sealed, .. } => {
                 (Kind::Appendable, appendable_etag(content.crc64()), *sealed)
             }
+            Object::Multipart { etag, .. } => (Kind::Multipart, etag.clone(), false),
             _ => (Kind::Normal, content.md5(), false),
         };
         Some(Info { kind, length: content.length(), crc64: content.crc64(), etag, sealed })
@@ -230,7 +321,9 @@ impl Object {
     pub fn content(&self) -> Option<&Content> {
         match self {
             Object::Absent => None,
-            Object::Normal(content) | Object::Appendable { content, .. } => Some(content),
+            Object::Normal(content)
+            | Object::Appendable { content, .. }
+            | Object::Multipart { content, .. } => Some(content),
         }
     }
 }
@@ -240,6 +333,11 @@ impl Reply {
     pub fn changes_nothing(&self) -> bool {
         match self {
             Reply::Appended { .. } | Reply::Stored { .. } | Reply::Sealed | Reply::Deleted => false,
+            Reply::Initiated { .. }
+            | Reply::PartStored { .. }
+            | Reply::Completed { .. }
+            | Reply::Aborted => false,
+            Reply::PartSource(_) | Reply::Parts(_) | Reply::UploadListed(_) => true,
             Reply::Read { .. }
             | Reply::Found(_)
             | Reply::Listed(_)
@@ -254,9 +352,19 @@ impl Step {
     pub fn may_change(&self) -> bool {
         match self {
             Step::Append { .. } | Step::Put { .. } | Step::Seal { .. } | Step::Delete => true,
+            Step::Place { .. } => true,
             Step::Get { .. } | Step::Head | Step::List | Step::ReadSource => false,
+            Step::ReadPart { .. } => false,
+            Step::Upload(UploadStep::Parts { .. } | UploadStep::Find { .. }) => false,
+            Step::Upload(_) => true,
         }
     }
+}
+
+/// An object that stands there from now on, whatever stood there.
+fn stored(object: Object) -> (Object, Reply) {
+    let (etag, crc64) = object.info().map(|info| (info.etag, info.crc64)).unwrap_or_default();
+    (object, Reply::Stored { etag, crc64 })
 }
 
 fn wrong_position(content: &Content) -> Refusal {
@@ -281,14 +389,18 @@ fn appendable_etag(crc64: u64) -> String {
 }
 
 /// The part of an ETag that bytes decide. An appendable's ETag is its CRC-64 and the time of its last append, 16 hex digits each; the
-/// time is cut off. `None` if it is not of that form, or a Normal object's not 32 upper-case hex digits.
+/// time is cut off. `None` if it is not of that form, a Normal object's not 32 upper-case hex digits, or a Multipart object's not such
+/// with the number of its parts behind them.
 pub fn stable_etag(kind: Kind, etag: &str) -> Option<String> {
+    if kind == Kind::Multipart {
+        return is_multipart_etag(etag).then(|| etag.to_owned());
+    }
     let is_hex = |byte: u8| byte.is_ascii_digit() || (b'A'..=b'F').contains(&byte);
     if etag.len() != 32 || !etag.bytes().all(is_hex) {
         return None;
     }
     match kind {
-        Kind::Normal => Some(etag.to_owned()),
+        Kind::Normal | Kind::Multipart => Some(etag.to_owned()),
         Kind::Appendable => Some(etag.get(..16)?.to_owned()),
     }
 }
@@ -296,6 +408,7 @@ pub fn stable_etag(kind: Kind, etag: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upload::joined;
 
     #[test]
     fn the_published_etag_is_that_of_its_crc() {
@@ -312,8 +425,13 @@ mod tests {
         let appendable = |sealed| Object::Appendable { content: content.clone(), sealed };
         let put = |forbid_overwrite| Step::Put { content: content.clone(), forbid_overwrite };
         let append = |position| Step::Append { position, body: body.clone() };
-        let objects =
-            [Object::Absent, Object::Normal(content.clone()), appendable(false), appendable(true)];
+        let objects = [
+            Object::Absent,
+            Object::Normal(content.clone()),
+            appendable(false),
+            appendable(true),
+            joined(&[&content]),
+        ];
         let steps = [
             append(0),
             append(4),
@@ -327,6 +445,9 @@ mod tests {
             Step::Head,
             Step::List,
             Step::ReadSource,
+            Step::ReadPart { range: Some(1..3), if_match: None },
+            Step::ReadPart { range: Some(1..5), if_match: None },
+            Step::Place { object: joined(&[&content]), forbid_overwrite: false },
         ];
         for object in &objects {
             for step in &steps {

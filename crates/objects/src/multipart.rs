@@ -162,7 +162,11 @@ impl Core {
             stale: false,
         };
         let (name, value) = (names::upload(&key, id), upload.encode());
-        self.change(&place, place.partition(&key), Vec::new(), Gate::Open, move |_| {
+        let head = keys::head(&key);
+        self.change(&place, place.partition(&key), vec![head.clone()], Gate::Open, move |view| {
+            if forbid_overwrite && view.get(&head)?.is_some() {
+                return refuse(InitiateUploadError::AlreadyExists);
+            }
             let mut writes = Writes::none();
             writes.put(name.clone(), value.clone());
             Ok((writes, id))

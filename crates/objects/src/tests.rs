@@ -9,7 +9,6 @@ mod crash;
 mod list;
 mod model;
 mod multipart;
-mod multipart_model;
 mod pack;
 mod put;
 mod reaper;

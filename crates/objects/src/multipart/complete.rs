@@ -102,23 +102,34 @@ impl Core {
     ) -> Result<CompleteUploadOutput, CompleteUploadError> {
         let turn = self.completions.of(work.id);
         let _turn = turn.lock().await;
+        let told = self.try_complete(&work, &chosen).await;
+        if !matches!(told, Ok(_) | Err(CompleteUploadError::Store(_))) {
+            // What was found wrong may be what somebody has left who ended the upload meanwhile: parts that are being cleared.
+            self.find_upload::<CompleteUploadError>(&work.place, &work.key, work.id).await?;
+        }
+        told
+    }
+
+    async fn try_complete(
+        &self,
+        work: &Work,
+        chosen: &ChosenParts,
+    ) -> Result<CompleteUploadOutput, CompleteUploadError> {
         for _ in 0..TRIES {
             let found = self.find_upload::<CompleteUploadError>(&work.place, &work.key, work.id);
             let found = found.await?;
             let there = self.parts_of(work.partition, work.id, 0, usize::MAX).await?;
-            let plan = plan(&chosen, &there, self.settings.part_min_bytes)?;
-            let forbid = work.forbid_overwrite;
-            self.check_overwrite::<CompleteUploadError>(&work.place, &work.key, forbid).await?;
+            let plan = plan(chosen, &there, self.settings.part_min_bytes)?;
             if found.staged.is_some() {
-                self.take_back(&work, &there).await?;
+                self.take_back(work, &there).await?;
                 // What was read is no longer so.
                 continue;
             }
             let content = ContentId::new(self.now_ms());
-            if self.stage_parts(&work, content, &plan).await? == Told::Changed {
+            if self.stage_parts(work, content, &plan).await? == Told::Changed {
                 continue;
             }
-            if let Told::Done(output) = self.swap_in(&work, content, &plan).await? {
+            if let Told::Done(output) = self.swap_in(work, content, &plan).await? {
                 self.reaper.wake(work.partition);
                 return Ok(output);
             }

@@ -129,6 +129,8 @@ impl Core {
         let upload = self.find_upload::<UploadError>(&place, &key, id).await?;
         let limit = limit.clamp(1, 1_000);
         let mut parts = self.parts_of(place.partition(&key), id, after, limit + 1).await?;
+        // Parts are cleared only when their upload is over: while it is there, these are all.
+        self.find_upload::<UploadError>(&place, &key, id).await?;
         let truncated = parts.len() > limit;
         parts.truncate(limit);
         Ok(ListPartsOutput {

@@ -1,8 +1,10 @@
-//! Random operations, compared one by one with the specification in `ossia-model`, on every store: the reference, the reference in
+//! Random operations, uploads among them, compared one by one with the specification in `ossia-model`, on every store: the reference, the reference in
 //! hostile mode, and the local engine. Packing and reaping go on in between, the clock jumps, and the store is opened anew at any
 //! point: none of that may be seen (I10).
 //!
 //! `OSSIA_MODEL_SEQUENCES` sets how many sequences each test runs.
+
+mod uploads;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
@@ -12,6 +14,7 @@ use ossia_model::{Answer, Body, Content, Info, Operation, Refusal, Reply, Step, 
 use ossia_store::Store;
 use proptest::prelude::*;
 
+use self::uploads::{Ids, Trouble, UploadAct, upload_act};
 use super::support::{
     Mode, NOW_MS, World, always_packing, body, collect, key, logs, packing, pattern, settings,
 };
@@ -60,6 +63,9 @@ enum Act {
     List {
         prefix: usize,
     },
+    Upload(UploadAct),
+    /// The store dies at a change of its own while this runs, before that change happens or after it.
+    Die(UploadAct, u64, bool),
     /// Nothing that may be seen.
     Unseen(Unseen),
 }
@@ -101,10 +107,14 @@ fn at() -> impl Strategy<Value = At> {
     ]
 }
 
+/// Below and above what is kept inline.
+fn a_length() -> impl Strategy<Value = usize> {
+    prop_oneof![5 => 1_usize..40, 2 => 60_usize..200, 1 => Just(0)]
+}
+
 fn act() -> impl Strategy<Value = Act> {
     let a_key = || 0..KEYS.len();
-    // Below and above what is kept inline.
-    let length = || prop_oneof![5 => 1_usize..40, 2 => 60_usize..200, 1 => Just(0)];
+    let length = a_length;
     let range = proptest::option::of((0_u64..300, 1_u64..300));
     let unseen = prop_oneof![
         any::<bool>().prop_map(Unseen::Pack),
@@ -129,17 +139,20 @@ fn act() -> impl Strategy<Value = Act> {
         5 => (a_key(), range).prop_map(|(key, range)| Act::Get { key, range }),
         2 => a_key().prop_map(|key| Act::Head { key }),
         2 => (0..=KEYS.len()).prop_map(|prefix| Act::List { prefix }),
+        24 => upload_act().prop_map(Act::Upload),
+        2 => (upload_act(), 1..6_u64, any::<bool>())
+            .prop_map(|(act, at, after)| Act::Die(act, at, after)),
         4 => unseen.prop_map(Act::Unseen),
     ]
 }
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
-    proptest::collection::vec(act(), 1..60)
+    proptest::collection::vec(act(), 1..50)
 }
 
 impl Act {
     /// The operation that this is, now; bodies differ by `number`.
-    fn operation(&self, store: &model::Store, number: u64) -> Option<Operation> {
+    fn operation(&self, ids: &Ids, store: &model::Store, number: u64) -> Option<Operation> {
         let length_of = |key| store.object(key).content().map_or(0, Content::length);
         let bytes = |length| Body::new(pattern(length, number));
         let on = |key: usize, step| Operation::On { key: KEYS[key].to_owned(), step };
@@ -169,6 +182,7 @@ impl Act {
                 let prefix = KEYS.get(*prefix).copied().unwrap_or_default().to_owned();
                 Operation::List { prefix }
             }
+            Act::Upload(act) | Act::Die(act, ..) => act.operation(ids, store, &bytes),
             Act::Unseen(_) => return None,
         })
     }
@@ -279,8 +293,23 @@ impl Bed {
 }
 
 /// Does an operation and reads its answer.
-async fn ask(objects: &Objects, operation: &Operation, page: usize) -> Answer {
+async fn ask(objects: &Objects, ids: &mut Ids, operation: &Operation, page: usize) -> Answer {
+    let uploads = |told: Result<Answer, Trouble>| match told {
+        Ok(answer) => answer,
+        Err(Trouble::Refused(refusal)) => Answer::One(Reply::Refused(refusal)),
+        Err(Trouble::Store(failure)) => panic!("{operation:?}: {failure}"),
+    };
     let reply = match operation {
+        Operation::On { key, step: Step::Upload(step) } => {
+            let told = uploads::ask_upload(objects, ids, key, step).await;
+            return uploads(told.map(Answer::One));
+        }
+        Operation::CopyPart { .. } => {
+            return uploads(uploads::copy_part(objects, ids, operation).await);
+        }
+        Operation::ListUploads { prefix } => {
+            return uploads::list_uploads(objects, ids, prefix).await;
+        }
         Operation::On { key, step } => match ask_one(objects, key, step).await {
             Ok(reply) => reply,
             Err(refusal) => Reply::Refused(refusal),
@@ -385,7 +414,11 @@ async fn ask_one(objects: &Objects, at: &str, step: &Step) -> Result<Reply, Refu
         Step::Head => {
             Reply::Found(told(&objects.head(&logs(), &key(at)).await.map_err(no_such_key)?))
         }
-        Step::List | Step::ReadSource => unreachable!("nobody asks for half an operation"),
+        Step::List
+        | Step::ReadSource
+        | Step::Place { .. }
+        | Step::ReadPart { .. }
+        | Step::Upload(_) => unreachable!("nobody asks for half an operation"),
     })
 }
 
@@ -409,6 +442,7 @@ fn kind(kind: ObjectType) -> model::Kind {
     match kind {
         ObjectType::Normal => model::Kind::Normal,
         ObjectType::Appendable => model::Kind::Appendable,
+        ObjectType::Multipart => model::Kind::Multipart,
         kind => panic!("nobody makes {kind:?}"),
     }
 }
@@ -445,12 +479,16 @@ async fn list(
 /// The comparison.
 async fn compare(mut bed: Bed, acts: Vec<Act>) {
     let mut store = model::Store::default();
+    let mut ids = Ids::default();
     for (number, act) in acts.iter().enumerate() {
-        match (act, act.operation(&store, number as u64)) {
+        match (act, act.operation(&ids, &store, number as u64)) {
             (Act::Unseen(unseen), _) => bed = bed.unseen(unseen).await,
+            (Act::Die(_, at, after), Some(operation)) => {
+                bed = uploads::die(bed, &mut ids, &mut store, &operation, (*at, *after)).await;
+            }
             (_, Some(operation)) => {
                 let expected = store.apply(&operation);
-                let answer = ask(bed.objects(), &operation, 1 + number % 3).await;
+                let answer = ask(bed.objects(), &mut ids, &operation, 1 + number % 3).await;
                 assert_eq!(answer, expected, "{operation:?}");
             }
             (_, None) => unreachable!("an act is an operation, or unseen"),
@@ -464,15 +502,24 @@ async fn compare(mut bed: Bed, acts: Vec<Act>) {
             for step in [Step::Head, Step::Get { range: None }] {
                 let operation = Operation::On { key: at.to_owned(), step };
                 let expected = store.apply(&operation);
-                assert_eq!(ask(bed.objects(), &operation, 1).await, expected, "{operation:?}");
+                let answer = ask(bed.objects(), &mut ids, &operation, 1).await;
+                assert_eq!(answer, expected, "{operation:?}");
             }
         }
-        let operation = Operation::List { prefix: String::new() };
-        assert_eq!(ask(bed.objects(), &operation, 2).await, store.apply(&operation));
+        let prefix = String::new;
+        for operation in
+            [Operation::List { prefix: prefix() }, Operation::ListUploads { prefix: prefix() }]
+        {
+            let answer = ask(bed.objects(), &mut ids, &operation, 2).await;
+            assert_eq!(answer, store.apply(&operation));
+        }
         let stat = bed.objects().bucket_stat(&logs()).await.unwrap();
         let lengths =
             store.keys().map(|key| store.object(key).content().map_or(0, Content::length));
-        assert_eq!((stat.object_count, stat.storage), (store.keys().count() as u64, lengths.sum()));
+        let (uploads, parts, bytes) = uploads::counted(&store);
+        assert_eq!(stat.object_count, store.keys().count() as u64);
+        assert_eq!(stat.storage, lengths.sum::<u64>() + bytes);
+        assert_eq!((stat.multipart_upload_count, stat.multipart_part_count), (uploads, parts));
     }
     match bed {
         Bed::Memory(mut world) => world.assert_tidy().await,
@@ -498,7 +545,7 @@ fn sequences(usual: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(sequences(4_000))]
+    #![proptest_config(sequences(7_000))]
 
     #[test]
     fn on_the_reference_store_everything_answers_as_the_specification(
@@ -514,7 +561,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(sequences(1_000))]
+    #![proptest_config(sequences(2_600))]
 
     #[test]
     fn on_a_hostile_store_everything_answers_as_the_specification(
@@ -530,7 +577,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(sequences(400))]
+    #![proptest_config(sequences(600))]
 
     #[test]
     fn on_the_local_engine_everything_answers_as_the_specification(acts in acts()) {

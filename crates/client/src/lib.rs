@@ -60,14 +60,19 @@ pub use error::{
     ServiceError,
 };
 pub use operations::{
-    AppendObjectOutput, AppendObjectRequest, BucketDetails, ByteRange, ContentMd5,
-    CopyObjectOutput, CopyObjectRequest, CreateBucketRequest, DeleteObjectOutput, Download,
-    GetObjectOutput, GetObjectRequest, HeadObjectOutput, ListBucketsOutput, ListBucketsRequest,
-    ListObjectsOutput, ListObjectsPager, ListObjectsRequest, ObjectAttributes, ObjectMeta,
-    PutObjectOutput, PutObjectRequest, SealObjectOutput, SealObjectRequest,
+    AppendObjectOutput, AppendObjectRequest, BucketDetails, ByteRange, CompleteUploadOutput,
+    CompleteUploadRequest, ContentMd5, CopyObjectOutput, CopyObjectRequest, CreateBucketRequest,
+    DeleteObjectOutput, Download, GetObjectOutput, GetObjectRequest, HeadObjectOutput,
+    InitiateUploadRequest, ListBucketsOutput, ListBucketsRequest, ListObjectsOutput,
+    ListObjectsPager, ListObjectsRequest, ListUploadsRequest, ObjectAttributes, ObjectMeta,
+    PutObjectOutput, PutObjectRequest, SealObjectOutput, SealObjectRequest, UploadPartCopyRequest,
+    UploadPartOutput, UploadPartRequest, UploadTarget,
 };
 pub use ossia_protocol::attributes::{BucketAcl, ObjectAcl, StorageClass};
-pub use ossia_protocol::xml::{BucketSummary, ObjectSummary};
+pub use ossia_protocol::xml::{
+    BucketSummary, ListMultipartUploadsOutput, ListPartsOutput, ObjectSummary, PartSummary,
+    UploadSummary,
+};
 
 /// Compiles the README's example.
 #[cfg(doctest)]

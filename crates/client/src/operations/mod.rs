@@ -6,6 +6,7 @@ mod copy;
 mod delete;
 mod get;
 mod list;
+mod multipart;
 mod put;
 mod seal;
 
@@ -15,6 +16,10 @@ pub use copy::{CopyObjectOutput, CopyObjectRequest};
 pub use delete::DeleteObjectOutput;
 pub use get::{ByteRange, Download, GetObjectOutput, GetObjectRequest, HeadObjectOutput};
 pub use list::{ListObjectsOutput, ListObjectsPager, ListObjectsRequest};
+pub use multipart::{
+    CompleteUploadOutput, CompleteUploadRequest, InitiateUploadRequest, ListUploadsRequest,
+    UploadPartCopyRequest, UploadPartOutput, UploadPartRequest, UploadTarget,
+};
 pub use put::{PutObjectOutput, PutObjectRequest};
 pub use seal::{SealObjectOutput, SealObjectRequest};
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use ossia_model::Object;
+use ossia_model::{Key, Operation};
 
 use super::event::{Batch, Outcome};
 use super::parts::take_apart;
@@ -22,7 +22,7 @@ pub struct Checker {
     seed: u64,
     tolerance: Tolerance,
     /// Under each key that was ever named; most have one state when nothing is under way.
-    objects: BTreeMap<String, Vec<Object>>,
+    keys: BTreeMap<String, Vec<Key>>,
 }
 
 /// What was judged.
@@ -64,12 +64,12 @@ impl std::error::Error for Violation {}
 impl Checker {
     /// Starts with an empty bucket. The seed is for the stories only.
     pub fn new(seed: u64, tolerance: Tolerance) -> Self {
-        Self { seed, tolerance, objects: BTreeMap::new() }
+        Self { seed, tolerance, keys: BTreeMap::new() }
     }
 
-    /// What each object that was named so far can be.
-    pub fn objects(&self) -> &BTreeMap<String, Vec<Object>> {
-        &self.objects
+    /// What can stand under each key that was named so far.
+    pub fn keys(&self) -> &BTreeMap<String, Vec<Key>> {
+        &self.keys
     }
 
     /// Judges what happened since the last batch. Nothing may be under way when a batch ends: an operation of unknown outcome must
@@ -79,7 +79,7 @@ impl Checker {
     /// The first [`Violation`].
     pub fn absorb(&mut self, batch: &Batch) -> Result<Figures, Violation> {
         let mut figures = count(batch);
-        let parts = take_apart(batch, &self.objects);
+        let parts = take_apart(batch, &self.keys);
         if let Some((event, why)) = parts.strange.first() {
             return Err(Violation {
                 key: None,
@@ -92,12 +92,12 @@ impl Checker {
             return Err(Violation { key: None, story: story.unwrap_or_default() });
         }
         for (key, parts) in &parts.by_key {
-            let absent = vec![Object::Absent];
-            let before = self.objects.get(key).unwrap_or(&absent);
+            let vacant = vec![Key::default()];
+            let before = self.keys.get(key).unwrap_or(&vacant);
             match search(before, parts) {
                 Verdict::Explained { ends, widest } => {
                     figures.widest = figures.widest.max(widest);
-                    self.objects.insert(key.clone(), ends);
+                    self.keys.insert(key.clone(), ends);
                 }
                 Verdict::Stuck { part, before, certain } => {
                     let story = story::stuck(self.seed, key, batch, parts, part, &before, certain);
@@ -117,9 +117,9 @@ impl Checker {
 
 fn is_failed_read(event: &super::Event) -> bool {
     let may_change = match &event.operation {
-        ossia_model::Operation::On { step, .. } => step.may_change(),
-        ossia_model::Operation::Copy { .. } => true,
-        ossia_model::Operation::List { .. } => false,
+        Operation::On { step, .. } => step.may_change(),
+        Operation::Copy { .. } | Operation::CopyPart { .. } => true,
+        Operation::List { .. } | Operation::ListUploads { .. } => false,
     };
     // 503 is the answer of a server that is too busy to read, 500 of one that cannot.
     let failed = |why: &super::Why| why.status.is_some_and(|status| status != 503);

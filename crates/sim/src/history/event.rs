@@ -154,7 +154,7 @@ impl Outcome {
     pub fn changed(&self) -> bool {
         match self {
             Outcome::Answered(Answer::One(reply)) => !reply.changes_nothing(),
-            Outcome::Answered(Answer::Copied { .. }) => true,
+            Outcome::Answered(Answer::Copied { .. } | Answer::CopiedPart { .. }) => true,
             _ => false,
         }
     }

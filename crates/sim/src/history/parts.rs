@@ -1,9 +1,10 @@
 //! Taking a history apart: what each operation did to, or saw of, each object.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
-use ossia_model::{Answer, Content, Object, Operation, Refusal, Reply, Step};
+use ossia_model::{Answer, Content, Key, Operation, Refusal, Reply, Step, UploadStep};
 
+use super::contents::Contents;
 use super::event::{Batch, Event, Outcome};
 
 /// One operation's part on one object.
@@ -28,8 +29,9 @@ pub(super) struct Parts {
 }
 
 /// Takes a batch apart, given what may have been there before it.
-pub(super) fn take_apart(batch: &Batch, before: &BTreeMap<String, Vec<Object>>) -> Parts {
+pub(super) fn take_apart(batch: &Batch, before: &BTreeMap<String, Vec<Key>>) -> Parts {
     let contents = Contents::of(batch, before);
+    let Uploads { all: uploads, strangers } = Uploads::of(batch, before);
     let keys: BTreeSet<&str> = before
         .keys()
         .map(String::as_str)
@@ -46,22 +48,36 @@ pub(super) fn take_apart(batch: &Batch, before: &BTreeMap<String, Vec<Object>>) 
         };
         match &event.outcome {
             Outcome::Answered(answer) => {
-                if let Err(why) = answered(event, answer, &keys, &contents, &mut add) {
+                if let Err(why) = answered(event, answer, &keys, &uploads, &contents, &mut add) {
                     parts.strange.push((place, why));
                 }
             }
             Outcome::Unknown(_) => match &event.operation {
-                Operation::On { key, step } if step.may_change() => {
-                    add(key, vec![step.clone()], None);
-                }
-                Operation::Copy { source, key, forbid_overwrite } => {
-                    let put = |content| Step::Put { content, forbid_overwrite: *forbid_overwrite };
-                    let steps: Vec<_> = contents.possible(source).map(put).collect();
+                // Nobody was told its id: it may be any that nobody else was told.
+                Operation::On { key, step: Step::Upload(UploadStep::Initiate { .. }) } => {
+                    let of_key = strangers.iter().filter(|(of, _)| of == key);
+                    let steps: Vec<_> = of_key.map(|(_, id)| named(&event.operation, id)).collect();
                     if !steps.is_empty() {
                         add(key, steps, None);
                     }
                 }
-                Operation::On { .. } | Operation::List { .. } => {}
+                Operation::On { key, step } if step.may_change() => {
+                    add(key, vec![step.clone()], None);
+                }
+                Operation::Copy { source, key, forbid_overwrite } => {
+                    let place =
+                        |object| Step::Place { object, forbid_overwrite: *forbid_overwrite };
+                    let steps: Vec<_> = contents.possible(source).map(place).collect();
+                    if !steps.is_empty() {
+                        add(key, steps, None);
+                    }
+                }
+                Operation::CopyPart { key, .. } => {
+                    if let Some((_, part)) = copied_part(&event.operation, &contents) {
+                        add(key, vec![part], None);
+                    }
+                }
+                Operation::On { .. } | Operation::List { .. } | Operation::ListUploads { .. } => {}
             },
             Outcome::NotDone(_) => {}
             Outcome::Impossible(why) => parts.strange.push((place, why.clone())),
@@ -73,9 +89,90 @@ pub(super) fn take_apart(batch: &Batch, before: &BTreeMap<String, Vec<Object>>) 
 fn keys(operation: &Operation) -> Vec<&str> {
     match operation {
         Operation::On { key, .. } => vec![key],
-        Operation::Copy { source, key, .. } => vec![source, key],
-        Operation::List { .. } => vec![],
+        Operation::Copy { source, key, .. } | Operation::CopyPart { source, key, .. } => {
+            vec![source, key]
+        }
+        Operation::List { .. } | Operation::ListUploads { .. } => vec![],
     }
+}
+
+/// Uploads by keys and ids.
+struct Uploads {
+    /// That there may be or have been in a batch.
+    all: BTreeSet<(String, String)>,
+    /// Of these, those that are listed or asked for though nobody was told that he had started them.
+    strangers: BTreeSet<(String, String)>,
+}
+
+impl Uploads {
+    fn of(batch: &Batch, before: &BTreeMap<String, Vec<Key>>) -> Self {
+        let (mut all, mut listed) = (BTreeSet::new(), BTreeSet::new());
+        for (key, states) in before {
+            for upload in states.iter().flat_map(|state| state.uploads.keys()) {
+                all.insert((key.clone(), upload.clone()));
+            }
+        }
+        for event in &batch.events {
+            if let Some((key, upload)) = asked(&event.operation) {
+                listed.insert((key.to_owned(), upload.to_owned()));
+            }
+            match (&event.operation, &event.outcome) {
+                (
+                    Operation::On { key, .. },
+                    Outcome::Answered(Answer::One(Reply::Initiated { upload })),
+                ) => drop(all.insert((key.clone(), upload.clone()))),
+                (_, Outcome::Answered(Answer::Uploads(uploads))) => {
+                    listed.extend(uploads.iter().cloned());
+                }
+                _ => {}
+            }
+        }
+        let strangers: BTreeSet<_> = listed.difference(&all).cloned().collect();
+        all.extend(strangers.iter().cloned());
+        Self { all, strangers }
+    }
+}
+
+/// The upload that an operation names.
+fn asked(operation: &Operation) -> Option<(&str, &str)> {
+    match operation {
+        Operation::On {
+            key,
+            step:
+                Step::Upload(
+                    UploadStep::Part { upload, .. }
+                    | UploadStep::Parts { upload }
+                    | UploadStep::Complete { upload, .. }
+                    | UploadStep::Abort { upload },
+                ),
+        }
+        | Operation::CopyPart { key, upload, .. } => Some((key, upload)),
+        _ => None,
+    }
+}
+
+/// The start of an upload, with the id that the server chose.
+fn named(operation: &Operation, id: &str) -> Step {
+    let (sequential, forbid_overwrite) = match operation {
+        Operation::On {
+            step: Step::Upload(UploadStep::Initiate { sequential, forbid_overwrite, .. }),
+            ..
+        } => (*sequential, *forbid_overwrite),
+        _ => (false, false),
+    };
+    let upload = id.to_owned();
+    Step::Upload(UploadStep::Initiate { upload, sequential, forbid_overwrite })
+}
+
+/// What a part's copy copies, if its condition tells, and what that does to the upload.
+fn copied_part(operation: &Operation, contents: &Contents) -> Option<(Content, Step)> {
+    let Operation::CopyPart { range, if_match, upload, number, .. } = operation else {
+        return None;
+    };
+    let content = contents.part_of(if_match.as_deref()?, range.as_ref())?;
+    let (upload, number) = (upload.clone(), *number);
+    let part = UploadStep::Part { upload, number, content: content.clone() };
+    Some((content, Step::Upload(part)))
 }
 
 /// Notes a part: under which key, what it did, what it answered.
@@ -85,20 +182,26 @@ fn answered(
     event: &Event,
     answer: &Answer,
     keys: &BTreeSet<&str>,
+    uploads: &BTreeSet<(String, String)>,
     contents: &Contents,
     add: &mut Add<'_>,
 ) -> Result<(), String> {
     match (&event.operation, answer) {
         (Operation::On { key, step }, Answer::One(reply)) => {
-            add(key, vec![step.clone()], Some(reply.clone()));
+            let step = match reply {
+                Reply::Initiated { upload } => named(&event.operation, upload),
+                _ => step.clone(),
+            };
+            add(key, vec![step], Some(reply.clone()));
         }
         (Operation::Copy { source, key, forbid_overwrite }, Answer::Copied { etag }) => {
-            let content = contents.by_etag.get(etag);
-            let content = content.ok_or("it copied bytes that nobody has put anywhere")?.clone();
-            let reply = Reply::Stored { etag: etag.clone(), crc64: content.crc64() };
-            add(source, vec![Step::ReadSource], Some(Reply::Source(content.clone())));
-            let put = Step::Put { content, forbid_overwrite: *forbid_overwrite };
-            add(key, vec![put], Some(reply));
+            let object = contents.by_etag(etag);
+            let object = object.ok_or("it copied bytes that nobody has put anywhere")?.clone();
+            let crc64 = object.content().map(Content::crc64).unwrap_or_default();
+            let reply = Reply::Stored { etag: etag.clone(), crc64 };
+            add(source, vec![Step::ReadSource], Some(Reply::Source(object.clone())));
+            let place = Step::Place { object, forbid_overwrite: *forbid_overwrite };
+            add(key, vec![place], Some(reply));
         }
         (Operation::Copy { source, key, .. }, Answer::One(Reply::Refused(refusal))) => {
             let reply = Reply::Refused(refusal.clone());
@@ -107,6 +210,40 @@ fn answered(
                 add(key, vec![put], Some(reply));
             } else {
                 add(source, vec![Step::ReadSource], Some(reply));
+            }
+        }
+        (Operation::CopyPart { source, range, if_match, key, .. }, Answer::CopiedPart { .. }) => {
+            let Answer::CopiedPart { etag, crc64 } = answer.clone() else { return Ok(()) };
+            let copied = copied_part(&event.operation, contents);
+            let (content, part) = copied.ok_or("it copied bytes that nobody has put anywhere")?;
+            let read = Step::ReadPart { range: range.clone(), if_match: if_match.clone() };
+            add(source, vec![read], Some(Reply::PartSource(content)));
+            add(key, vec![part], Some(Reply::PartStored { etag, crc64 }));
+        }
+        (
+            Operation::CopyPart { source, range, if_match, key, upload, number },
+            Answer::One(Reply::Refused(refusal)),
+        ) => {
+            let reply = Some(Reply::Refused(refusal.clone()));
+            if matches!(refusal, Refusal::NoSuchUpload | Refusal::NotSequential) {
+                let (upload, number, content) = (upload.clone(), *number, Content::empty());
+                add(key, vec![Step::Upload(UploadStep::Part { upload, number, content })], reply);
+            } else {
+                let read = Step::ReadPart { range: range.clone(), if_match: if_match.clone() };
+                add(source, vec![read], reply);
+            }
+        }
+        (Operation::ListUploads { prefix }, Answer::Uploads(listed)) => {
+            let strange = listed
+                .iter()
+                .find(|(key, _)| !keys.contains(key.as_str()) || !key.starts_with(prefix.as_str()));
+            if let Some((key, _)) = strange {
+                return Err(format!("it lists an upload of {key}, which nobody has asked for"));
+            }
+            for entry in uploads.iter().filter(|(key, _)| key.starts_with(prefix.as_str())) {
+                let find = Step::Upload(UploadStep::Find { upload: entry.1.clone() });
+                let reply = Reply::UploadListed(listed.contains(entry));
+                add(&entry.0, vec![find], Some(reply));
             }
         }
         (Operation::List { prefix }, Answer::Listed(listed)) => {
@@ -124,62 +261,4 @@ fn answered(
         _ => return Err("the answer is to another question".to_owned()),
     }
     Ok(())
-}
-
-/// What may have been copied.
-struct Contents {
-    by_etag: HashMap<String, Content>,
-    /// What each key may have held as a Normal object at some time. More than it can have held at the time of one copy: that only
-    /// makes the checker believe more of a copy whose outcome is unknown.
-    by_key: BTreeMap<String, BTreeSet<String>>,
-}
-
-impl Contents {
-    fn of(batch: &Batch, before: &BTreeMap<String, Vec<Object>>) -> Self {
-        let mut all = Self { by_etag: HashMap::new(), by_key: BTreeMap::new() };
-        for (key, objects) in before {
-            for object in objects {
-                if let Object::Normal(content) = object {
-                    all.learn(key, content);
-                }
-            }
-        }
-        let mut copies = Vec::new();
-        for event in &batch.events {
-            match (&event.operation, &event.outcome) {
-                (_, Outcome::NotDone(_)) => {}
-                (Operation::On { key, step: Step::Put { content, .. } }, _) => {
-                    all.learn(key, content);
-                }
-                (Operation::Copy { source, key, .. }, Outcome::Answered(Answer::Copied { .. }))
-                | (Operation::Copy { source, key, .. }, Outcome::Unknown(_)) => {
-                    copies.push((source, key));
-                }
-                _ => {}
-            }
-        }
-        // What was copied may have been copied on.
-        let mut grew = true;
-        while std::mem::take(&mut grew) {
-            for (source, key) in &copies {
-                let more = all.by_key.get(*source).cloned().unwrap_or_default();
-                let known = all.by_key.entry((*key).clone()).or_default();
-                let count = known.len();
-                known.extend(more);
-                grew |= known.len() > count;
-            }
-        }
-        all
-    }
-
-    fn learn(&mut self, key: &str, content: &Content) {
-        let etag = content.md5();
-        self.by_key.entry(key.to_owned()).or_default().insert(etag.clone());
-        self.by_etag.insert(etag, content.clone());
-    }
-
-    fn possible(&self, key: &str) -> impl Iterator<Item = Content> {
-        let etags = self.by_key.get(key).into_iter().flatten();
-        etags.filter_map(|etag| self.by_etag.get(etag).cloned())
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ossia_model::{Operation, Step};
+use ossia_model::{Answer, Operation, Step, UploadStep};
 
 use super::event::{History, Outcome};
 use super::send::Target;
@@ -27,7 +27,7 @@ impl fmt::Display for ReadBackError {
 
 impl std::error::Error for ReadBackError {}
 
-/// Lists, heads and gets all of these keys. `round` numbers the operations, for people.
+/// Lists, heads and gets all of these keys, and lists the parts of all uploads. `round` numbers the operations, for people.
 ///
 /// # Errors
 /// [`ReadBackError`] for the first that has no answer. What an answer says is the checker's business.
@@ -37,16 +37,25 @@ pub async fn read_back(
     keys: &[String],
     round: u32,
 ) -> Result<(), ReadBackError> {
+    // From the end: what is found to be there is asked about as well.
     let mut operations = vec![Operation::List { prefix: String::new() }];
+    operations.push(Operation::ListUploads { prefix: String::new() });
     for key in keys {
         for step in [Step::Head, Step::Get { range: None }] {
             operations.push(Operation::On { key: key.clone(), step });
         }
     }
-    for operation in operations {
+    while let Some(operation) = operations.pop() {
         let pending = history.begin(READER, round, operation.clone());
         let (outcome, made_of) = target.send(&operation).await;
         pending.end(outcome.clone(), made_of);
+        if let Outcome::Answered(Answer::Uploads(uploads)) = &outcome {
+            let parts = |(key, upload): &(String, String)| {
+                let (key, upload) = (key.clone(), upload.clone());
+                Operation::On { key, step: Step::Upload(UploadStep::Parts { upload }) }
+            };
+            operations.extend(uploads.iter().map(parts));
+        }
         if matches!(outcome, Outcome::NotDone(_) | Outcome::Unknown(_)) {
             return Err(ReadBackError { operation, outcome });
         }

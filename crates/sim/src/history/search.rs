@@ -17,7 +17,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use ossia_model::{Object, Reply};
+use ossia_model::{Key, Reply};
 
 use super::parts::Part;
 
@@ -31,8 +31,8 @@ const UNDER_WAY_MAX: usize = 128;
 pub(super) enum Verdict {
     /// It can be explained.
     Explained {
-        /// The states in which the object can be at the end.
-        ends: Vec<Object>,
+        /// The states in which the key can be at the end.
+        ends: Vec<Key>,
         /// The most configurations at one moment.
         widest: usize,
     },
@@ -41,7 +41,7 @@ pub(super) enum Verdict {
         /// The part that nothing explains.
         part: usize,
         /// The states that were possible before it.
-        before: Vec<Object>,
+        before: Vec<Key>,
         /// The last moment at which nothing was under way and the state was certain.
         certain: u64,
     },
@@ -56,7 +56,7 @@ pub(super) enum Verdict {
 struct Configuration {
     /// The operations under way that have happened, a bit for each slot.
     done: u128,
-    object: Object,
+    key: Key,
 }
 
 /// An operation under way.
@@ -74,14 +74,14 @@ struct Search<'a> {
 }
 
 /// Searches for an order of `parts`, from any of the states in `before`.
-pub(super) fn search(before: &[Object], parts: &[Part]) -> Verdict {
+pub(super) fn search(before: &[Key], parts: &[Part]) -> Verdict {
     let mut marks: Vec<(u64, bool, usize)> = Vec::with_capacity(parts.len() * 2);
     for (number, part) in parts.iter().enumerate() {
         marks.push((part.begun, false, number));
         marks.push((part.ended, true, number));
     }
     marks.sort_unstable();
-    let frontier = before.iter().map(|object| Configuration { done: 0, object: object.clone() });
+    let frontier = before.iter().map(|key| Configuration { done: 0, key: key.clone() });
     let mut search =
         Search { parts, slots: vec![None; UNDER_WAY_MAX], frontier: frontier.collect() };
     let (mut widest, mut certain) = (search.frontier.len(), 0);
@@ -94,7 +94,7 @@ pub(super) fn search(before: &[Object], parts: &[Part]) -> Verdict {
         }
         let Some(next) = search.end(part) else { return Verdict::TooWide { part } };
         if next.is_empty() {
-            let before: HashSet<_> = search.frontier.into_iter().map(|it| it.object).collect();
+            let before: HashSet<_> = search.frontier.into_iter().map(|it| it.key).collect();
             return Verdict::Stuck { part, before: before.into_iter().collect(), certain };
         }
         search.frontier = next;
@@ -103,7 +103,7 @@ pub(super) fn search(before: &[Object], parts: &[Part]) -> Verdict {
             certain = moment;
         }
     }
-    let ends: HashSet<_> = search.frontier.into_iter().map(|it| it.object).collect();
+    let ends: HashSet<_> = search.frontier.into_iter().map(|it| it.key).collect();
     Verdict::Explained { ends: ends.into_iter().collect(), widest }
 }
 
@@ -168,14 +168,14 @@ impl Search<'_> {
             }
             let part = &self.parts[part];
             for step in &part.steps {
-                let (object, reply) = from.object.step(step);
+                let (key, reply) = from.key.step(step);
                 let fits = match &part.seen {
                     Some(seen) => *seen == reply,
                     // What changes nothing might as well not have happened.
-                    None => object != from.object,
+                    None => key != from.key,
                 };
                 if fits {
-                    let mut next = Configuration { done: from.done | bit, object };
+                    let mut next = Configuration { done: from.done | bit, key };
                     self.ask(&mut next);
                     all.push(next);
                 }
@@ -193,7 +193,7 @@ impl Search<'_> {
                 continue;
             }
             let part = &self.parts[part];
-            let fits = |step| part.seen.as_ref() == Some(&configuration.object.step(step).1);
+            let fits = |step| part.seen.as_ref() == Some(&configuration.key.step(step).1);
             if part.steps.iter().any(fits) {
                 configuration.done |= bit;
             }
@@ -212,8 +212,8 @@ impl Search<'_> {
             return all.into_iter().collect();
         }
         let mut least: HashMap<Configuration, Vec<u128>> = HashMap::new();
-        for Configuration { done, object } in all {
-            let known = Configuration { done: done & !unknown, object };
+        for Configuration { done, key } in all {
+            let known = Configuration { done: done & !unknown, key };
             let kept = least.entry(known).or_default();
             let done = done & unknown;
             if kept.iter().any(|other| other & done == *other) {
@@ -225,7 +225,7 @@ impl Search<'_> {
         let whole = |(known, kept): (Configuration, Vec<u128>)| {
             kept.into_iter().map(move |unknown| Configuration {
                 done: known.done | unknown,
-                object: known.object.clone(),
+                key: known.key.clone(),
             })
         };
         least.into_iter().flat_map(whole).collect()

@@ -1,14 +1,18 @@
 //! How operations travel: one request each, never repeated, and what the answer says about what happened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use ossia_client::{
-    AppendObjectRequest, ByteRange, Client, ClientError, CopyObjectRequest, CreateBucketRequest,
-    Credentials, GetObjectRequest, InvalidInput, ListObjectsRequest, ObjectMeta,
-    Outcome as Certainty, PutObjectRequest, RetryPolicy, SealObjectRequest, ServiceError, Timeouts,
+    AppendObjectRequest, ByteRange, Client, ClientError, CompleteUploadRequest, CopyObjectRequest,
+    CreateBucketRequest, Credentials, GetObjectRequest, InitiateUploadRequest, InvalidInput,
+    ListObjectsRequest, ListUploadsRequest, ObjectMeta, Outcome as Certainty, PutObjectRequest,
+    RetryPolicy, SealObjectRequest, ServiceError, Timeouts, UploadPartCopyRequest,
+    UploadPartRequest, UploadTarget,
 };
-use ossia_model::{Answer, Info, Kind, Operation, Refusal, Reply, Step, stable_etag};
+use ossia_model::{
+    Answer, Content, Info, Kind, Operation, Refusal, Reply, Step, UploadStep, stable_etag,
+};
 use ossia_protocol::crc64;
 
 use super::body::attribute;
@@ -63,6 +67,8 @@ impl Target {
                 self.copy(source, key, *forbid_overwrite).await
             }
             Operation::List { prefix } => self.list(prefix).await,
+            Operation::CopyPart { .. } => self.copy_part(operation).await,
+            Operation::ListUploads { prefix } => self.list_uploads(prefix).await,
         };
         told.unwrap_or_else(|error| (failed(operation, &error), String::new()))
     }
@@ -81,9 +87,7 @@ impl Target {
                 Reply::Appended { next_position: told.next_position, crc64, etag }
             }
             Step::Put { content, forbid_overwrite } => {
-                // A put that is sent has one body: that of its client.
-                let body = content.last_body().map(|body| body.bytes().clone()).unwrap_or_default();
-                let mut request = PutObjectRequest::new(bucket, key, body);
+                let mut request = PutObjectRequest::new(bucket, key, sent(content));
                 request.forbid_overwrite = *forbid_overwrite;
                 let told = self.client.put_object(request).await?;
                 let (Some(crc64), Some(etag)) = (told.crc64, stable_etag(Kind::Normal, &told.etag))
@@ -110,7 +114,8 @@ impl Target {
                     Err(text) => return Ok(impossible(text)),
                 }
             }
-            Step::List | Step::ReadSource => {
+            Step::Upload(step) => return self.send_upload_step(key, step).await,
+            Step::List | Step::ReadSource | Step::ReadPart { .. } | Step::Place { .. } => {
                 return Ok(impossible("no client sends half an operation".to_owned()));
             }
         };
@@ -145,10 +150,113 @@ impl Target {
             ..CopyObjectRequest::default()
         };
         let told = self.client.copy_object(request).await?;
-        Ok(match stable_etag(Kind::Normal, &told.etag) {
+        // What is copied is told by the ETag: what was made of parts has one of its own form.
+        let etag = [Kind::Normal, Kind::Multipart].map(|kind| stable_etag(kind, &told.etag));
+        Ok(match etag.into_iter().flatten().next() {
             Some(etag) => answered(Answer::Copied { etag }),
             None => impossible(format!("a copy answered {told:?}")),
         })
+    }
+
+    fn upload(&self, key: &str, upload: &str) -> UploadTarget {
+        let (bucket, key, upload_id) = (self.bucket.clone(), key.to_owned(), upload.to_owned());
+        UploadTarget { bucket, key, upload_id }
+    }
+
+    async fn send_upload_step(&self, key: &str, step: &UploadStep) -> Result<Told, ClientError> {
+        let reply = match step {
+            UploadStep::Initiate { sequential, forbid_overwrite, .. } => {
+                let request = InitiateUploadRequest {
+                    bucket: self.bucket.clone(),
+                    key: key.to_owned(),
+                    sequential: *sequential,
+                    forbid_overwrite: *forbid_overwrite,
+                    ..InitiateUploadRequest::default()
+                };
+                Reply::Initiated { upload: self.client.initiate_upload(request).await? }
+            }
+            UploadStep::Part { upload, number, content } => {
+                let (target, data) = (self.upload(key, upload), sent(content).into());
+                let request = UploadPartRequest { target, number: *number, data };
+                let told = self.client.upload_part(request).await?;
+                let (Some(crc64), Some(etag)) = (told.crc64, stable_etag(Kind::Normal, &told.etag))
+                else {
+                    return Ok(impossible(format!("a part answered {told:?}")));
+                };
+                Reply::PartStored { etag, crc64 }
+            }
+            UploadStep::Parts { upload } => {
+                // Few enough for one page: several would be seen at several moments.
+                let told = self.client.list_parts(&self.upload(key, upload), 0, 1_000).await?;
+                let parts = told.parts.into_iter();
+                Reply::Parts(parts.map(|it| (it.number, (it.etag, it.crc64, it.size))).collect())
+            }
+            UploadStep::Complete { upload, parts, forbid_overwrite, .. } => {
+                let request = CompleteUploadRequest {
+                    target: self.upload(key, upload),
+                    parts: parts.clone(),
+                    forbid_overwrite: *forbid_overwrite,
+                };
+                let told = self.client.complete_upload(request).await?;
+                let (Some(crc64), Some(etag)) =
+                    (told.crc64, stable_etag(Kind::Multipart, &told.etag))
+                else {
+                    return Ok(impossible(format!("a completion answered {told:?}")));
+                };
+                Reply::Completed { etag, crc64 }
+            }
+            UploadStep::Abort { upload } => {
+                self.client.abort_upload(&self.upload(key, upload)).await?;
+                Reply::Aborted
+            }
+            UploadStep::Find { .. } => {
+                return Ok(impossible("no client sends half an operation".to_owned()));
+            }
+        };
+        Ok(answered(Answer::One(reply)))
+    }
+
+    async fn copy_part(&self, operation: &Operation) -> Result<Told, ClientError> {
+        let Operation::CopyPart { source, range, if_match, key, upload, number } = operation else {
+            return Ok(impossible("no copy of a part".to_owned()));
+        };
+        let request = UploadPartCopyRequest {
+            source_bucket: self.bucket.clone(),
+            source_key: source.clone(),
+            range: range.as_ref().map(|range| (range.start, range.end.saturating_sub(1))),
+            if_match: if_match.clone(),
+            target: self.upload(key, upload),
+            number: *number,
+        };
+        let told = self.client.upload_part_copy(request).await?;
+        Ok(match (told.crc64, stable_etag(Kind::Normal, &told.etag)) {
+            (Some(crc64), Some(etag)) => answered(Answer::CopiedPart { etag, crc64 }),
+            _ => impossible(format!("a part's copy answered {told:?}")),
+        })
+    }
+
+    async fn list_uploads(&self, prefix: &str) -> Result<Told, ClientError> {
+        let mut request = ListUploadsRequest {
+            bucket: self.bucket.clone(),
+            prefix: prefix.to_owned(),
+            max_uploads: Some(5),
+            ..ListUploadsRequest::default()
+        };
+        let mut listed = BTreeSet::new();
+        loop {
+            let page = self.client.list_uploads(&request).await?;
+            for upload in page.uploads {
+                let entry = (upload.key, upload.upload_id);
+                if let Some((key, id)) = listed.replace(entry) {
+                    return Ok(impossible(format!("a listing names {id} of {key} twice")));
+                }
+            }
+            if !page.is_truncated {
+                return Ok(answered(Answer::Uploads(listed)));
+            }
+            request.key_marker = page.next_key_marker;
+            request.upload_id_marker = page.next_upload_id_marker;
+        }
     }
 
     async fn list(&self, prefix: &str) -> Result<Told, ClientError> {
@@ -175,6 +283,11 @@ impl Target {
     }
 }
 
+/// What is sent has one body: that of its client.
+fn sent(content: &Content) -> bytes::Bytes {
+    content.last_body().map(|body| body.bytes().clone()).unwrap_or_default()
+}
+
 fn answered(answer: Answer) -> Told {
     (Outcome::Answered(answer), String::new())
 }
@@ -187,6 +300,7 @@ fn kind(text: &str) -> Option<Kind> {
     match text {
         "Normal" => Some(Kind::Normal),
         "Appendable" => Some(Kind::Appendable),
+        "Multipart" => Some(Kind::Multipart),
         _ => None,
     }
 }
@@ -236,7 +350,21 @@ fn refusal(operation: &Operation, service: &ServiceError) -> Option<Refusal> {
         (409, "FileAlreadyExists", _) => Some(Refusal::AlreadyExists),
         (400, "AppendSealedObjectNotAllowed", Operation::On { .. }) => Some(Refusal::Sealed),
         (400, "OperationNotSupported", Operation::Copy { .. }) => Some(Refusal::SourceAppendable),
-        (416, "InvalidRange", Operation::On { .. }) => Some(Refusal::InvalidRange),
+        (416, "InvalidRange", Operation::On { .. } | Operation::CopyPart { .. }) => {
+            Some(Refusal::InvalidRange)
+        }
+        (412, "PreconditionFailed", Operation::CopyPart { .. }) => Some(Refusal::SourceChanged),
+        (404, "NoSuchUpload", _) => Some(Refusal::NoSuchUpload),
+        (400, "PartNotSequential", _) => Some(Refusal::NotSequential),
+        (400, code, Operation::On { step: Step::Upload(UploadStep::Complete { .. }), .. }) => {
+            match code {
+                "InvalidPart" => Some(Refusal::InvalidPart),
+                "InvalidPartOrder" => Some(Refusal::OutOfOrder),
+                "EntityTooSmall" => Some(Refusal::PartTooSmall),
+                "MalformedXML" => Some(Refusal::NoParts),
+                _ => None,
+            }
+        }
         _ => None,
     }
 }

@@ -3,7 +3,9 @@
 
 use std::fmt::Write as _;
 
-use ossia_model::{Answer, Content, Info, Kind, Object, Operation, Refusal, Reply, Step};
+use ossia_model::{
+    Answer, Content, Info, Key, Kind, Object, Operation, Refusal, Reply, Step, UploadStep,
+};
 
 use super::body::attribute;
 use super::event::{Batch, Event, Outcome};
@@ -27,17 +29,17 @@ pub(super) fn stuck(
     batch: &Batch,
     parts: &[Part],
     part: usize,
-    before: &[Object],
+    before: &[Key],
     certain: u64,
 ) -> String {
     let stuck = &parts[part];
     let event = |part: &Part| &batch.events[part.event];
     let mut text = format!("seed {seed}: under {key} nothing explains\n  {}\n", line(event(stuck)));
-    text.push_str("when it ended, the object could only be\n");
-    for object in before.iter().take(STATES_MAX) {
-        let _ = writeln!(text, "  {}", state(object));
+    text.push_str("when it ended, there could only be\n");
+    for there in before.iter().take(STATES_MAX) {
+        let _ = writeln!(text, "  {}", state(there));
         for step in stuck.steps.iter().take(1) {
-            let _ = writeln!(text, "    and would answer: {}", reply(&object.step(step).1));
+            let _ = writeln!(text, "    and would answer: {}", reply(&there.step(step).1));
         }
     }
     if before.len() > STATES_MAX {
@@ -73,7 +75,6 @@ fn line(event: &Event) -> String {
 }
 
 fn operation(operation: &Operation) -> String {
-    let careful = |forbid: bool| if forbid { " if absent" } else { "" };
     match operation {
         Operation::On { key, step } => match step {
             Step::Append { position, body } => {
@@ -87,19 +88,55 @@ fn operation(operation: &Operation) -> String {
             Step::Get { range: None } => format!("get {key}"),
             Step::Get { range: Some(range) } => format!("get {key} {range:?}"),
             Step::Head => format!("head {key}"),
-            Step::List | Step::ReadSource => format!("{step:?} {key}"),
+            Step::Upload(step) => upload_step(key, step),
+            Step::List | Step::ReadSource | Step::ReadPart { .. } | Step::Place { .. } => {
+                format!("{step:?} {key}")
+            }
         },
         Operation::Copy { source, key, forbid_overwrite } => {
             format!("copy {source} to {key}{}", careful(*forbid_overwrite))
         }
         Operation::List { prefix } => format!("list {prefix}*"),
+        Operation::ListUploads { prefix } => format!("list uploads of {prefix}*"),
+        Operation::CopyPart { source, range, if_match, key, upload, number } => format!(
+            "copy {range:?} of {source} if {if_match:?} to part {number} of {upload} of {key}"
+        ),
     }
+}
+
+fn upload_step(key: &str, step: &UploadStep) -> String {
+    match step {
+        UploadStep::Initiate { forbid_overwrite, .. } => {
+            format!("initiate an upload of {key}{}", careful(*forbid_overwrite))
+        }
+        UploadStep::Part { upload, number, content } => {
+            format!("part {number} of {upload} of {key}, {} bytes", content.length())
+        }
+        UploadStep::Parts { upload } => format!("list parts of {upload} of {key}"),
+        UploadStep::Find { upload } => format!("list {upload} of {key}"),
+        UploadStep::Complete { upload, parts, forbid_overwrite, .. } => {
+            let parts = match parts {
+                None => "all parts".to_owned(),
+                Some(parts) => {
+                    format!("parts {:?}", parts.iter().map(|it| it.0).collect::<Vec<_>>())
+                }
+            };
+            format!("complete {parts} of {upload} to {key}{}", careful(*forbid_overwrite))
+        }
+        UploadStep::Abort { upload } => format!("abort {upload} of {key}"),
+    }
+}
+
+fn careful(forbid: bool) -> &'static str {
+    if forbid { " if absent" } else { "" }
 }
 
 fn outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Answered(Answer::One(told)) => reply(told),
         Outcome::Answered(Answer::Copied { etag }) => format!("copied, etag {etag}"),
+        Outcome::Answered(Answer::CopiedPart { etag, .. }) => format!("part copied, etag {etag}"),
+        Outcome::Answered(Answer::Uploads(uploads)) => format!("uploads {uploads:?}"),
         Outcome::Answered(Answer::Listed(listed)) => {
             let entry = |(key, (kind, length, etag)): (&String, &(Kind, u64, String))| {
                 format!("{key} ({kind:?}, {length} bytes, etag {etag})")
@@ -128,7 +165,14 @@ fn reply(reply: &Reply) -> String {
         Reply::Listed(Some((kind, length, etag))) => {
             format!("listed: {kind:?}, {length} bytes, etag {etag}")
         }
-        Reply::Source(content) => format!("source: {content:?}"),
+        Reply::Source(object) => format!("source: {object:?}"),
+        Reply::PartSource(content) => format!("source: {content:?}"),
+        Reply::Initiated { upload } => format!("initiated {upload}"),
+        Reply::PartStored { etag, .. } => format!("part stored, etag {etag}"),
+        Reply::Parts(parts) => format!("parts {parts:?}"),
+        Reply::UploadListed(listed) => if *listed { "listed" } else { "not listed" }.to_owned(),
+        Reply::Completed { etag, crc64 } => format!("completed, etag {etag}, crc {crc64:016x}"),
+        Reply::Aborted => "aborted".to_owned(),
         Reply::Refused(Refusal::WrongPosition { length, crc64 }) => {
             format!("refused: the length is {length}, crc {crc64:016x}")
         }
@@ -142,15 +186,21 @@ fn info(info: &Info) -> String {
     format!("{kind:?}, {length} bytes, crc {crc64:016x}{sealed}")
 }
 
-fn state(object: &Object) -> String {
+fn state(there: &Key) -> String {
     let last = |content: &Content| match content.last_body() {
         Some(body) => format!(", last bytes of {}", attribute(body.bytes())),
         None => String::new(),
     };
-    match (object, object.info()) {
-        (Object::Normal(content) | Object::Appendable { content, .. }, Some(told)) => {
-            format!("{}{}", info(&told), last(content))
+    let mut text = match (&there.object, there.object.info()) {
+        (object, Some(told)) => {
+            let kept = object.content().filter(|_| !matches!(object, Object::Absent));
+            format!("{}{}", info(&told), kept.map(last).unwrap_or_default())
         }
         _ => "absent".to_owned(),
+    };
+    for (id, upload) in &there.uploads {
+        let parts = upload.parts.iter().map(|(number, part)| format!("{number}: {}", part.md5()));
+        let _ = write!(text, "; upload {id} of {}", parts.collect::<Vec<_>>().join(", "));
     }
+    text
 }

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use super::body::stamped;
 use super::event::{History, Outcome};
 use super::send::Target;
+use super::uploads::Uploads;
 use crate::random::Random;
 
 /// How long a client waits that was told that the server cannot at the moment.
@@ -63,7 +64,10 @@ pub struct Workload {
 
 /// What clients were last told of the objects.
 #[derive(Debug, Default)]
-struct Known(Mutex<HashMap<String, View>>);
+struct Known {
+    objects: Mutex<HashMap<String, View>>,
+    uploads: Uploads,
+}
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct View {
@@ -196,6 +200,10 @@ impl Client {
                 on(Step::Get { range: Some(start..end) })
             }
             Verb::Head => on(Step::Head),
+            Verb::Upload => {
+                let number = (self.id, self.number + 1);
+                self.known.uploads.choose(&mut self.random, &self.keys, number)
+            }
             Verb::List => {
                 let prefix = if self.random.percent(50) { String::new() } else { key };
                 Operation::List { prefix }
@@ -207,7 +215,9 @@ impl Client {
         let full = view.length > self.settings.object_bytes_max;
         let append = match view {
             _ if full => 0,
-            View { kind: Some(Kind::Normal), .. } | View { sealed: true, .. } => 4,
+            View { kind: Some(Kind::Normal | Kind::Multipart), .. } | View { sealed: true, .. } => {
+                4
+            }
             View { kind: Some(Kind::Appendable) | None, .. } => 60,
         };
         let replace = if append < 10 { 20 } else { 6 };
@@ -221,6 +231,7 @@ impl Client {
             (6, Verb::GetRange),
             (6, Verb::Head),
             (3, Verb::List),
+            (30, Verb::Upload),
         ])
     }
 
@@ -255,6 +266,7 @@ impl Client {
     }
 
     fn learn(&mut self, operation: &Operation, answer: &Answer) {
+        self.known.uploads.learn(operation, answer);
         match (operation, answer) {
             (Operation::On { key, step }, Answer::One(reply)) => {
                 if let Some(view) = view(step, reply, self.known.of(key)) {
@@ -287,6 +299,7 @@ enum Verb {
     GetRange,
     Head,
     List,
+    Upload,
 }
 
 /// What an answer says of the object.
@@ -308,18 +321,28 @@ fn view(step: &Step, reply: &Reply, known: View) -> Option<View> {
         Reply::Refused(Refusal::WrongPosition { length, .. }) => appendable(*length),
         Reply::Refused(Refusal::NotAppendable) => View { kind: Some(Kind::Normal), ..known },
         Reply::Refused(Refusal::Sealed) => View { sealed: true, ..known },
-        Reply::Refused(_) | Reply::Listed(_) | Reply::Source(_) => return None,
+        Reply::Completed { .. } => View { kind: Some(Kind::Multipart), ..View::default() },
+        // Uploads are remembered by themselves.
+        Reply::Refused(_)
+        | Reply::Listed(_)
+        | Reply::Source(_)
+        | Reply::PartSource(_)
+        | Reply::Initiated { .. }
+        | Reply::PartStored { .. }
+        | Reply::Parts(_)
+        | Reply::UploadListed(_)
+        | Reply::Aborted => return None,
     })
 }
 
 impl Known {
     fn of(&self, key: &str) -> View {
-        let views = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let views = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
         views.get(key).copied().unwrap_or_default()
     }
 
     fn learn(&self, key: &str, view: View) {
-        let mut views = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut views = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
         views.insert(key.to_owned(), view);
     }
 }

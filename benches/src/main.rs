@@ -65,6 +65,7 @@ fn run(options: Options) -> Result<(), BenchError> {
         Name::Append => commands::append::run,
         Name::Read => commands::read::run,
         Name::List => commands::list::run,
+        Name::Multipart => commands::multipart::run,
         Name::Soak => commands::soak::run,
         Name::Overload => commands::overload::run,
         Name::Handler => {

@@ -8,7 +8,7 @@ use crate::{error::BenchError, machine, wire::Signature};
 pub(crate) const HELP: &str = "\
 Measures a release build of ossia against floors in the same run, and prints Markdown tables.
 
-ossia-bench append | read | list | soak | overload [OPTIONS]
+ossia-bench append | read | list | multipart | soak | overload [OPTIONS]
 
   --short              a few seconds in all; shows only that the harness works
   --part NAME          append: matrix, open, client or one-object; soak: small, large, mixed, or long,
@@ -40,6 +40,7 @@ pub(crate) enum Name {
     Append,
     Read,
     List,
+    Multipart,
     Soak,
     Overload,
     /// Not a bench: the floor that runs in a process of its own.
@@ -53,6 +54,7 @@ impl Name {
             Name::Append => "append",
             Name::Read => "read",
             Name::List => "list",
+            Name::Multipart => "multipart",
             Name::Soak => "soak",
             Name::Overload => "overload",
             Name::Handler => "handler",
@@ -197,6 +199,7 @@ fn name(text: Option<String>) -> Result<Name, BenchError> {
         Some("append") => Ok(Name::Append),
         Some("read") => Ok(Name::Read),
         Some("list") => Ok(Name::List),
+        Some("multipart") => Ok(Name::Multipart),
         Some("soak") => Ok(Name::Soak),
         Some("overload") => Ok(Name::Overload),
         Some("handler") => Ok(Name::Handler),

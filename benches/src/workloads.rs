@@ -219,10 +219,53 @@ impl Caller {
         Ok(())
     }
 
-    /// Lists one page behind `marker`; returns how many keys it has.
-    pub(crate) async fn list(&mut self, marker: &str, max_keys: u32) -> Result<u64, BenchError> {
-        let page = self.page(marker, max_keys).await?;
-        Ok(page.windows(5).filter(|five| *five == b"<Key>").count() as u64)
+    /// Lists one page behind `marker`; returns how many keys it has, or where keys are rolled up, how many prefixes.
+    pub(crate) async fn list(&mut self, marker: &str, ask: Listing) -> Result<u64, BenchError> {
+        let (max_keys, more) = ask.query();
+        let page = self.page(marker, max_keys, more).await?;
+        let count = |word: &[u8]| page.windows(word.len()).filter(|it| *it == word).count() as u64;
+        Ok(if ask == Listing::Rolled { count(b"<CommonPrefixes>") } else { count(b"<Key>") })
+    }
+
+    /// Starts a multipart upload and returns its id.
+    pub(crate) async fn initiate(&mut self, object: &Object) -> Result<String, BenchError> {
+        let ask = Ask { query: "uploads", ..object.ask("POST", Some(0)) };
+        self.scribe.write(&mut self.head, ask)?;
+        let mut body = Vec::new();
+        self.connection.exchange(&self.head, b"", |piece| body.extend_from_slice(piece)).await?;
+        let body = String::from_utf8_lossy(&body);
+        let id = body.split("<UploadId>").nth(1).and_then(|rest| rest.split('<').next());
+        id.map(str::to_owned).ok_or_else(|| BenchError::answer("an upload without an id"))
+    }
+
+    /// Sends a part.
+    pub(crate) async fn part(
+        &mut self,
+        object: &Object,
+        upload: &str,
+        number: u64,
+        bytes: &[u8],
+    ) -> Result<(), BenchError> {
+        self.query.clear();
+        let _ = write!(self.query, "partNumber={number}&uploadId={upload}");
+        let ask = Ask { query: &self.query, ..object.ask("PUT", Some(bytes.len() as u64)) };
+        self.scribe.write(&mut self.head, ask)?;
+        self.connection.exchange(&self.head, bytes, |_| {}).await?;
+        Ok(())
+    }
+
+    /// Makes an object of all parts.
+    pub(crate) async fn complete(
+        &mut self,
+        object: &Object,
+        upload: &str,
+    ) -> Result<Head, BenchError> {
+        self.query.clear();
+        let _ = write!(self.query, "uploadId={upload}");
+        let extra = Some(("x-oss-complete-all", "yes"));
+        let ask = Ask { query: &self.query, extra, ..object.ask("POST", Some(0)) };
+        self.scribe.write(&mut self.head, ask)?;
+        self.connection.exchange(&self.head, b"", |_| {}).await
     }
 
     /// The keys of one page behind `marker`; as they are, without a look at XML's escapes, which keys of benches do not need.
@@ -231,14 +274,20 @@ impl Caller {
         marker: &str,
         max_keys: u32,
     ) -> Result<Vec<String>, BenchError> {
-        let page = String::from_utf8_lossy(&self.page(marker, max_keys).await?).into_owned();
+        let page = self.page(marker, max_keys, "").await?;
+        let page = String::from_utf8_lossy(&page).into_owned();
         let keys = page.split("<Key>").skip(1).map(|rest| rest.split('<').next().unwrap_or(rest));
         Ok(keys.map(str::to_owned).collect())
     }
 
-    async fn page(&mut self, marker: &str, max_keys: u32) -> Result<Vec<u8>, BenchError> {
+    async fn page(
+        &mut self,
+        marker: &str,
+        max_keys: u32,
+        more: &str,
+    ) -> Result<Vec<u8>, BenchError> {
         self.query.clear();
-        let _ = write!(self.query, "max-keys={max_keys}");
+        let _ = write!(self.query, "max-keys={max_keys}{more}");
         if !marker.is_empty() {
             let _ = write!(self.query, "&marker={marker}");
         }
@@ -368,9 +417,10 @@ pub(crate) struct Loader {
 }
 
 impl Loader {
-    /// The key with this number. Numbers are mixed, so that keys do not come in their order.
+    /// The key with this number, under one of ten prefixes. Numbers are mixed, so that keys do not come in their order.
     pub(crate) fn key(number: u64) -> String {
-        format!("load/{:016x}", Dice::new(number).roll())
+        let mixed = Dice::new(number).roll();
+        format!("load/{}/{mixed:016x}", mixed % 10)
     }
 }
 
@@ -386,28 +436,72 @@ impl Worker for Loader {
     }
 }
 
-/// Lists pages behind keys that exist, here and there.
+/// What a listing asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Listing {
+    /// A page of keys.
+    Keys(u32),
+    /// The same with a delimiter that no key has.
+    Delimited(u32),
+    /// The common prefixes of all keys.
+    Rolled,
+}
+
+impl Listing {
+    /// `max-keys`, and more of the query.
+    fn query(self) -> (u32, &'static str) {
+        match self {
+            Listing::Keys(max) => (max, ""),
+            Listing::Delimited(max) => (max, "&delimiter=-"),
+            Listing::Rolled => (1_000, "&prefix=load/&delimiter=/"),
+        }
+    }
+}
+
+/// Lists pages here and there.
 pub(crate) struct Lister {
     pub(crate) caller: Caller,
     pub(crate) dice: Dice,
-    /// How many numbered objects there are.
-    pub(crate) count: u64,
-    pub(crate) max_keys: u32,
-    /// Whether a page may be short: on a store that has no more.
+    pub(crate) ask: Listing,
+    /// Of a store that has no more than a page.
     pub(crate) from_the_start: bool,
 }
 
 impl Worker for Lister {
     async fn step(&mut self) -> Result<Option<u64>, BenchError> {
-        let marker = if self.from_the_start {
+        let marker = if self.from_the_start || self.ask == Listing::Rolled {
             String::new()
         } else {
-            Loader::key(self.dice.below(self.count))
+            // Behind it come all keys of the last prefix at least, so that every page is full.
+            format!("load/{}/{:016x}", self.dice.below(9), self.dice.roll())
         };
-        let keys = self.caller.list(&marker, self.max_keys).await?;
-        if keys == 0 && self.from_the_start {
-            return Err(BenchError::Content("an empty page of a store that is not".to_owned()));
+        let found = self.caller.list(&marker, self.ask).await?;
+        if found == 0 || (self.ask == Listing::Rolled && found != 10) {
+            return Err(BenchError::Content(format!("{:?} found {found}", self.ask)));
         }
-        Ok(Some(keys))
+        Ok(Some(found))
+    }
+}
+
+/// Sends parts of one length, their bytes one after another in the pattern, until there are enough.
+pub(crate) struct PartSender {
+    pub(crate) caller: Caller,
+    pub(crate) pattern: Pattern,
+    pub(crate) object: Object,
+    pub(crate) upload: Arc<str>,
+    pub(crate) length: usize,
+    pub(crate) next: Arc<AtomicU64>,
+    pub(crate) count: u64,
+}
+
+impl Worker for PartSender {
+    async fn step(&mut self) -> Result<Option<u64>, BenchError> {
+        let at = self.next.fetch_add(1, Ordering::Relaxed);
+        if at >= self.count {
+            return Ok(None);
+        }
+        let bytes = self.pattern.piece(at * self.length as u64, self.length);
+        self.caller.part(&self.object, &self.upload, at + 1, &bytes).await?;
+        Ok(Some(self.length as u64))
     }
 }

@@ -30,7 +30,7 @@ const USAGE: &str = "usage: cargo xtask <verb>
                         and may be repeated
   compat                the SDK programs alone, and their matrix as a Markdown table
   run [ARGUMENTS]       a release build of `ossia serve` with these arguments
-  bench NAME [OPTIONS]  append, read, list, soak or overload, beside its floors;
+  bench NAME [OPTIONS]  append, read, list, multipart, soak or overload, beside its floors;
                         --short only shows that the harness works
   fuzz [TARGET...] [--seconds N] [--jobs N] [--seed N] [--log]
                         every target of `fuzz/`, or some, a minute each, two at a time;

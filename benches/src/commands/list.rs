@@ -14,12 +14,14 @@ use crate::{
     proc,
     report::{Cell, Table},
     stats::{Dice, median},
-    workloads::{Appender, Caller, Lister, Loader, Object},
+    workloads::{Appender, Caller, Lister, Listing, Loader, Object},
 };
 
 const MIB: f64 = 1_048_576.0;
 const OBJECT: usize = 1 << 10;
 const PAGE: u32 = 1_000;
+/// What the full store stands beside: enough for pages that begin anywhere.
+const SMALL: u64 = 10_000;
 const LOADERS: usize = 64;
 
 /// One store, and what was measured on it.
@@ -33,12 +35,16 @@ struct Store {
     peak_mib: Option<f64>,
     append: Figures,
     page: Figures,
+    delimited: Figures,
+    rolled: Figures,
+    one: Figures,
 }
 
-/// The full store beside one that has a single page.
+/// The full store beside a small one.
 pub(crate) fn run(bench: &mut Bench) -> Result<(), BenchError> {
     let count = bench.options.objects.unwrap_or(bench.options.pick(1_000_000, 3_000));
-    let small = Store::measure(bench, "small", u64::from(PAGE).min(count))?;
+    let small =
+        Store::measure(bench, "small", bench.options.pick(SMALL, u64::from(PAGE)).min(count))?;
     let full = Store::measure(bench, "full", count)?;
     let mut table = Table::new(
         format!("A store with objects of {} put over {LOADERS} connections", human(OBJECT as u64)),
@@ -81,6 +87,26 @@ pub(crate) fn run(bench: &mut Bench) -> Result<(), BenchError> {
         table.row(store.cost_row());
     }
     bench.report.table(&table);
+    let mut table = Table::new(
+        format!(
+            "The same: a page of {PAGE} keys with a delimiter that none has, the common prefixes of all, of which there are ten, and a \
+             page of one key"
+        ),
+        &[
+            "store",
+            "objects",
+            "page with delimiter p50 ms",
+            "p99 ms",
+            "ten prefixes p50 ms",
+            "p99 ms",
+            "CPU us",
+            "one key p50 ms",
+        ],
+    );
+    for store in [&small, &full] {
+        table.row(store.delimiter_row());
+    }
+    bench.report.table(&table);
     let mut aims = Aims::default();
     full.aims(&small, &mut aims);
     aims.report(&mut bench.report);
@@ -101,11 +127,17 @@ impl Store {
         }
         let Some(server) = server else { return Err(BenchError::Stalled) };
         let resident = server.memory()?.resident_bytes;
-        let (mut appends, mut pages) = (vec![], vec![]);
+        let mut appends = vec![];
+        let mut pages = [(); 4].map(|()| vec![]);
         for round in 0..bench.options.rounds() {
             appends.push(append(bench, &server, round)?);
-            pages.push(page(bench, &server, round, objects)?);
+            let asks =
+                [Listing::Keys(PAGE), Listing::Delimited(PAGE), Listing::Rolled, Listing::Keys(1)];
+            for (ask, rounds) in asks.into_iter().zip(&mut pages) {
+                rounds.push(page(bench, &server, round, objects, ask)?);
+            }
         }
+        let [page, delimited, rolled, one] = pages.map(|rounds| Figures::of(&rounds));
         let peak = server.memory()?.peak_bytes;
         let disk_bytes = proc::disk_bytes(&bench.scratch.path().join(name));
         server.stop()?;
@@ -118,7 +150,10 @@ impl Store {
             resident_mib: Some(resident as f64 / MIB),
             peak_mib: Some(peak as f64 / MIB),
             append: Figures::of(&appends),
-            page: Figures::of(&pages),
+            page,
+            delimited,
+            rolled,
+            one,
         })
     }
 
@@ -158,6 +193,19 @@ impl Store {
         ]
     }
 
+    fn delimiter_row(&self) -> [Cell; 8] {
+        [
+            Cell::text(self.name),
+            Cell::Number(self.objects as f64, 0),
+            Cell::number(self.delimited.p50_ms, 3),
+            Cell::number(self.delimited.p99_ms, 3),
+            Cell::number(self.rolled.p50_ms, 3),
+            Cell::number(self.rolled.p99_ms, 3),
+            Cell::number(self.rolled.server_us, 0),
+            Cell::number(self.one.p50_ms, 3),
+        ]
+    }
+
     fn aims(&self, small: &Store, aims: &mut Aims) {
         let of = format!("{} objects", self.objects);
         aims.at_most(format!("{of}: start, seconds"), 1.0, self.start_ms().map(|ms| ms / 1e3));
@@ -165,7 +213,13 @@ impl Store {
         let append = ratio(self.append.p50_ms, small.append.p50_ms);
         let page = ratio(self.page.p50_ms, small.page.p50_ms);
         aims.at_most(format!("{of}: append by the small store's"), 1.3, append);
-        aims.at_most(format!("{of}: list page by the small store's"), 1.3, page);
+        let name = format!("{of}: list page by that of {}", small.objects);
+        aims.at_most(name.clone(), 1.5, page);
+        let delimited = ratio(self.delimited.p50_ms, small.delimited.p50_ms);
+        aims.at_most(format!("{name}, with a delimiter"), 1.5, delimited);
+        let seeks = ratio(self.rolled.p50_ms, self.one.p50_ms);
+        aims.at_most(format!("{of}: ten prefixes by a page of one key"), 10.0, seeks);
+        aims.at_most(format!("{of}: peak memory, MiB"), 150.0, self.peak_mib);
     }
 }
 
@@ -196,13 +250,19 @@ fn append(bench: &Bench, server: &Server, round: usize) -> Result<Round, BenchEr
     bench.measure(Subject::Process(server), bench.plan(1, Pace::Closed), make)
 }
 
-fn page(bench: &Bench, server: &Server, round: usize, count: u64) -> Result<Round, BenchError> {
+fn page(
+    bench: &Bench,
+    server: &Server,
+    round: usize,
+    count: u64,
+    ask: Listing,
+) -> Result<Round, BenchError> {
     let make = async |_| {
         let caller = Caller::open(server.address, bench.options.signature).await?;
         let dice = Dice::new(round as u64);
-        // The small store has one page, so every page of it begins at the start.
+        // Of a store that has one page every page begins at the start.
         let from_the_start = count <= u64::from(PAGE);
-        Ok(Lister { caller, dice, count, max_keys: PAGE, from_the_start })
+        Ok(Lister { caller, dice, ask, from_the_start })
     };
     bench.measure(Subject::Process(server), bench.plan(1, Pace::Closed), make)
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod append;
 pub(crate) mod list;
+pub(crate) mod multipart;
 pub(crate) mod one_object;
 pub(crate) mod overload;
 pub(crate) mod read;

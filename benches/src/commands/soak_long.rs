@@ -32,7 +32,7 @@ use crate::{
     report::{Cell, Table},
     stats::{Dice, Histogram},
     wire::Signature,
-    workloads::{Caller, Object},
+    workloads::{Caller, Listing, Object},
 };
 
 const MIB: f64 = 1_048_576.0;
@@ -391,7 +391,9 @@ impl<'s> Worker<'s> {
 
     async fn list(&mut self) -> Result<(), BenchError> {
         let marker = format!("long/{:02}/", self.dice.below(CONNECTIONS as u64));
-        self.patiently(async |caller| caller.list(&marker, 100).await).await.map(drop)
+        self.patiently(async |caller| caller.list(&marker, Listing::Keys(100)).await)
+            .await
+            .map(drop)
     }
 
     /// Begins an upload and leaves in the middle of it: of a new object, which must not come to be, or over one that is there, which

@@ -203,8 +203,8 @@ fn note(log: &Path, choice: &Choice, found: &Found) -> std::io::Result<()> {
 const HEADING: &str = "# Power cuts
 
 Each line is a sitting of `cargo xtask sim --no-scenarios --cuts N --seed S --log docs/durability/cuts.md`: so many cuts
-of the power under the server, with 16 clients at appends, puts, copies, seals, deletes, reads and listings, on stores
-of 20 cuts each. After every cut the server is started again, and everything is read and judged.
+of the power under the server, with 16 clients at appends, puts, copies, uploads, seals, deletes, reads and listings, on
+stores of 20 cuts each. After every cut the server is started again, and everything is read and judged.
 
 | commit | seed | settings | cuts | while starting | operations | changes acknowledged | result |
 |---|---|---|---|---|---|---|---|

@@ -80,6 +80,10 @@ mutants! {
     RecycledEarly = "recycled-early", seen by "power cut";
     /// What is moved out of a segment is not synced before the index names its new place.
     EvacuationUnsynced = "evacuation-unsynced", seen by "power cut";
+    /// What is left of a completed upload is cleared as if it had been aborted: with the object's bytes.
+    CompletedCleared = "completed-cleared", seen by "power cut, racing clients";
+    /// A completion does not look whether parts have come since it began.
+    CompletedStale = "completed-stale", seen by "racing clients";
 }
 
 impl Mutant {

@@ -1,7 +1,11 @@
 //! Clears what is left of uploads that are over, in small steps that may stop or run twice at any point (I10).
 
 use bytes::Bytes;
-use ossia_store::{Item, Partition, Scan, View, Writes, successor};
+use ossia_store::{
+    Item, Partition, Scan, View, Writes,
+    mutants::{self, Mutant},
+    successor,
+};
 
 use super::{UploadId, extent_of, names, parts::let_go};
 use crate::{
@@ -70,7 +74,7 @@ impl Clear {
             writes.delete(part_key);
             match (left.content, part.staged_end) {
                 // The object has the bytes, under a name of its own.
-                (Some(_), Some(_)) if left.kept => {
+                (Some(_), Some(_)) if left.kept && !mutants::on(Mutant::CompletedCleared) => {
                     view.get(&extent_of(&part))?;
                     writes.delete(extent_of(&part));
                 }

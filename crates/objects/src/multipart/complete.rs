@@ -7,7 +7,11 @@ use std::{
 
 use bytes::Bytes;
 use md5::{Digest, Md5};
-use ossia_store::{Item, Partition, Payload, SCAN_LIMIT_MAX, Scan, View, Writes, successor};
+use ossia_store::{
+    Item, Partition, Payload, SCAN_LIMIT_MAX, Scan, View, Writes,
+    mutants::{self, Mutant},
+    successor,
+};
 
 use super::{
     ChosenParts, CompleteUploadError, CompleteUploadInput, CompleteUploadOutput, UploadId,
@@ -216,7 +220,8 @@ impl Core {
         self.change_in(&work.place, work.partition, hints, Gate::Open, move |view, bucket| {
             let work = &mine;
             let upload = read_upload::<CompleteUploadError>(view, &work.upload_key)?;
-            if upload.staged != Some(content) || upload.stale {
+            let stale = upload.stale && !mutants::on(Mutant::CompletedStale);
+            if upload.staged != Some(content) || stale {
                 return Ok((Writes::none(), Told::Changed));
             }
             let old = read_current(view, &names, bucket)?;

@@ -11,6 +11,7 @@ pub mod conditions;
 pub mod crc64;
 pub mod error;
 pub mod etag;
+pub mod form_data;
 pub mod names;
 pub mod operation;
 pub mod query;

@@ -7,6 +7,7 @@
 pub mod addressing;
 pub mod attributes;
 pub mod auth;
+pub mod callback;
 pub mod conditions;
 pub mod crc64;
 pub mod error;

@@ -47,6 +47,12 @@ pub struct Config {
     pub append: Append,
     /// Signatures.
     pub auth: Auth,
+    /// Callbacks to application servers.
+    pub callback: Callback,
+    /// Delivery of access logs.
+    pub logging: Logging,
+    /// Inventory reports.
+    pub inventory: Inventory,
     /// Bounds on what clients may use.
     pub limits: Limits,
     /// The embedded engine.
@@ -110,6 +116,61 @@ pub enum CopySource {
 pub struct Auth {
     /// Refuses V4 signatures made for another region than `region`. Default false: any region is taken.
     pub strict_region: bool,
+}
+
+/// Whom the server posts callbacks to, which clients ask for, and how patiently.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Callback {
+    /// Whether any public IPv4 address may be called. Default true, as OSS.
+    pub public: bool,
+    /// Names, addresses and networks that may be called whatever their addresses are: `app.internal`, `10.1.0.0/16`. All others that
+    /// are private, link-local, loopback, reserved or IPv6 are refused with 400 InvalidArgument. Default none.
+    pub allowed: Vec<String>,
+    /// How long one call may take, in milliseconds; then 203 CallbackFailed. Default 5,000, as OSS.
+    pub timeout_ms: u64,
+    /// Calls under way at once; more wait within `timeout_ms`. Default 256.
+    pub at_once: usize,
+}
+
+impl Default for Callback {
+    fn default() -> Callback {
+        Callback { public: true, allowed: Vec::new(), timeout_ms: 5_000, at_once: 256 }
+    }
+}
+
+/// How access logs are delivered to the buckets that want them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Logging {
+    /// How often lines are appended to their objects, in milliseconds. A crash loses what has not been. Default 10,000.
+    pub flush_ms: u64,
+    /// Bytes of lines that wait; lines that come then are lost and counted. Default 8,388,608 (8 MiB).
+    pub buffer_bytes: usize,
+}
+
+impl Default for Logging {
+    fn default() -> Logging {
+        Logging { flush_ms: 10_000, buffer_bytes: 8 << 20 }
+    }
+}
+
+/// When inventory reports are made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Inventory {
+    /// How often rules are looked at, in milliseconds; 0 makes no reports. Default 60,000.
+    pub look_ms: u64,
+    /// How long a day is, in milliseconds: a week is seven of them, a month thirty. For tests. Default 86,400,000.
+    pub day_ms: u64,
+    /// Objects in one file of a report. Default 1,000,000.
+    pub file_rows: u64,
+}
+
+impl Default for Inventory {
+    fn default() -> Inventory {
+        Inventory { look_ms: 60_000, day_ms: 86_400_000, file_rows: 1_000_000 }
+    }
 }
 
 /// Bounds on what clients may use.
@@ -288,6 +349,9 @@ impl Default for Config {
             advertise: Advertise::default(),
             append: Append::default(),
             auth: Auth::default(),
+            callback: Callback::default(),
+            logging: Logging::default(),
+            inventory: Inventory::default(),
             limits: Limits::default(),
             engine: Engine::default(),
             packing: Packing::default(),
@@ -491,6 +555,25 @@ impl Config {
             return range("append.max_bytes", "1 byte to 48.8 TiB is needed");
         }
         self.limits.check()?;
+        let named = |text: &String| name(text) || Network::parse(text).is_some();
+        if let Some(bad) = self.callback.allowed.iter().find(|text| !named(text)) {
+            return range(
+                "callback.allowed",
+                &format!("{bad:?} is no host name, no address and no network"),
+            );
+        }
+        if !(1..=600_000).contains(&self.callback.timeout_ms) {
+            return range("callback.timeout_ms", "1 to 600,000 is needed");
+        }
+        if !(1..=65_536).contains(&self.callback.at_once) {
+            return range("callback.at_once", "1 to 65,536 is needed");
+        }
+        if self.logging.flush_ms == 0 {
+            return range("logging.flush_ms", "at least 1 is needed");
+        }
+        if self.inventory.day_ms == 0 || self.inventory.file_rows == 0 {
+            return range("inventory", "day_ms and file_rows must be at least 1");
+        }
         if self.packing.run_appends < 2 {
             return range("packing.run_appends", "at least 2 are needed");
         }

@@ -5,6 +5,8 @@
 //! | `http` | sockets, limits, time-outs, request ids, bodies as streams |
 //! | `auth` | credentials: who sent a request |
 //! | `access` | whether the caller may do the operation here |
+//! | `access_log`, `inventory` | what is delivered into buckets in the background |
+//! | `callback` | calls to application servers, and to nobody else |
 //! | `handlers` | one function an operation, and the table of errors |
 //! | `service` | the way of a request through these rooms |
 //! | [`config`], [`identity`] | settings; account and root key |
@@ -13,11 +15,14 @@
 //! It must not know how bytes are stored, nor decide anything about objects: both is the object layer's.
 
 mod access;
+mod access_log;
 mod auth;
+mod callback;
 pub mod config;
 mod handlers;
 mod http;
 pub mod identity;
+mod inventory;
 pub mod metrics;
 mod rarely;
 mod screen;

@@ -8,10 +8,13 @@ use thiserror::Error;
 use tokio::net::TcpSocket;
 
 use crate::{
+    access_log::{AccessLogs, Delivery},
     auth::Authenticator,
+    callback::Callbacks,
     config::{self, Config, CopySource, Limits},
     http::{Admission, Front, FrontSettings, Guests, Requests, Tempo},
     identity::Identity,
+    inventory::Inventories,
     metrics::{Figures, Sources, Window},
     service::App,
 };
@@ -34,6 +37,8 @@ pub struct Server {
     front: Front,
     window: Option<Window>,
     objects: Objects,
+    delivery: Delivery,
+    inventories: Option<Inventories>,
     grace: Duration,
 }
 
@@ -85,6 +90,8 @@ impl Server {
                 config.auth.strict_region,
             ),
             addressing: Addressing::new(config.domain.iter().map(String::as_str), config.cnames()),
+            callbacks: Callbacks::new(&config.callback),
+            logs: AccessLogs::new(&config.logging),
             uploads: Admission::new(
                 limits.body_bytes,
                 share.upload_bytes as u64,
@@ -108,10 +115,16 @@ impl Server {
             Some(address) => Some(window(address, &app, figures)?),
             None => None,
         };
+        let flush = Duration::from_millis(config.logging.flush_ms);
+        let logs = app.logs.clone();
+        let clock = Arc::clone(&app.clock);
         let guests = Guests::new(share, limits.trusted());
         let front = Front::open(listener, Arc::new(app), front_settings(&limits), meters, guests)
             .map_err(listen)?;
-        Ok(Server { front, window, objects, grace: Duration::from_millis(limits.shutdown_ms) })
+        let delivery = logs.deliver(objects.clone(), flush);
+        let inventories = Inventories::begin(objects.clone(), clock, &config.inventory);
+        let grace = Duration::from_millis(limits.shutdown_ms);
+        Ok(Server { front, window, objects, delivery, inventories, grace })
     }
 
     /// Where it listens, with the real port.
@@ -124,10 +137,14 @@ impl Server {
         self.window.as_ref().map(Window::address)
     }
 
-    /// Stops: no new connections, requests under way may finish within `limits.shutdown_ms`, then background work of the object
-    /// layer ends. The store stays open. Says whether all requests finished.
+    /// Stops: no new connections, requests under way may finish within `limits.shutdown_ms`, as may the delivery of access logs,
+    /// then background work ends. The store stays open. Says whether all requests finished.
     pub async fn shutdown(self) -> bool {
         let finished = self.front.close(self.grace).await;
+        self.delivery.close(self.grace).await;
+        if let Some(inventories) = self.inventories {
+            inventories.close().await;
+        }
         self.objects.close().await;
         finished
     }

@@ -3,9 +3,9 @@
 //! The order of the checks is the protocol's and stands here once: parse, addressing, signature scheme, key id, date, token,
 //! signature, bucket, permission, key name, and then the handler's own (headers, framing, operation).
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Instant};
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use ossia_objects::{
     Bucket, BucketError, BucketRules, Clock, Health, Objects, ReadObjectError, VersionId,
 };
@@ -16,11 +16,14 @@ use ossia_protocol::{
     names::{BucketName, ObjectKey},
     operation::{Operation, RequestShape, dispatch},
     query::Query,
+    uri,
 };
 
 use crate::{
     access::{Circumstances, Grade, decide, grade},
+    access_log::{AccessLogs, Entry},
     auth::{AuthRefusal, Authenticator, Caller, HeaderView, first},
+    callback::Callbacks,
     config::Config,
     handlers::{self, error as errors},
     http::{Admission, Refusal, Reply, Request, RequestId, Requests, Service},
@@ -37,6 +40,10 @@ pub(crate) struct App {
     pub(crate) endpoints: (String, String),
     pub(crate) authenticator: Authenticator,
     pub(crate) addressing: Addressing,
+    /// Takes lines of access logs.
+    pub(crate) logs: AccessLogs,
+    /// Posts callbacks.
+    pub(crate) callbacks: Callbacks,
     /// Room for bodies that come in.
     pub(crate) uploads: Admission,
     /// Room for bodies that go out; of its own, so that slow readers stop no writer.
@@ -73,6 +80,7 @@ struct Told {
     /// Only of requests from another origin.
     bucket: Option<BucketName>,
     rules: Option<Arc<BucketRules>>,
+    caller: Option<Caller>,
 }
 
 /// The path of the health check, where Host is a service name or an address.
@@ -84,17 +92,38 @@ impl Service for App {
     }
 
     async fn answer(&self, request: Request) -> Reply {
+        let started = (self.clock.now_ms(), Instant::now());
         let mut told = Told::default();
+        let mut code = None;
         let mut reply = match self.run(&request, &mut told).await {
             Ok(reply) => reply,
             Err(error) => {
+                code = Some(error.code().as_str());
                 let host = host_of(&request.headers);
                 errors::render(&error, request.id, &host, request.method == Method::HEAD)
             }
         };
+        if told.rules.is_none() && code.is_some() && reply.status != StatusCode::NOT_FOUND {
+            // Refused before the bucket was looked at, as by a wrong signature: its log tells that all the same.
+            told.rules = self.rules_of_refused(&request).await;
+        }
         self.cors(&request, &told, &mut reply).await;
         self.meters.answered(told.operation, reply.status);
-        reply
+        match told.rules.as_ref().and_then(|rules| rules.logging.enabled.as_ref()) {
+            None => reply,
+            Some(target) => {
+                let entry = self.entry(&request, &told, &reply, code, started);
+                let (logs, target) = (self.logs.clone(), target.clone());
+                reply.on_end(move |sent, whole| {
+                    // As the service: what broke off is not logged.
+                    if whole {
+                        let request_ms = millis_since(started.1);
+                        let entry = Entry { sent_bytes: sent, request_ms, ..entry };
+                        logs.note(&target, &entry.bucket, started.0, &entry.line());
+                    }
+                })
+            }
+        }
     }
 
     fn panicked(&self, id: RequestId, host: &str, method: &Method) -> Reply {
@@ -115,6 +144,10 @@ impl Service for App {
         // Nobody can tell whether it was a HEAD, nor which host was meant.
         errors::render(&error, id, host_or_default(""), false)
     }
+}
+
+fn millis_since(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 fn target_too_long(max: usize) -> OssError {
@@ -166,7 +199,13 @@ impl App {
         if request.headers.contains_key(header::ORIGIN) {
             told.bucket = bucket_name(&target).ok();
         }
-        let caller = self.identify(request, operation, &target, &query).await?;
+        // Whose form it is stands in its fields.
+        let by_form = operation == Operation::PostObject;
+        let caller = match by_form {
+            true => Caller::Anonymous,
+            false => self.identify(request, operation, &target, &query).await?,
+        };
+        told.caller = Some(caller);
         let bucket = self.bucket(operation, &target).await?;
         let rules = self.rules(bucket.as_ref()).await?;
         told.rules = Some(Arc::clone(&rules));
@@ -180,6 +219,9 @@ impl App {
             bucket,
             rules,
         };
+        if by_form {
+            return handlers::handle(&call).await;
+        }
         call.check_rules()?;
         if let Some(answer) = Box::pin(handlers::website::serve(&call)).await {
             return answer;
@@ -277,6 +319,81 @@ impl App {
 }
 
 impl App {
+    async fn rules_of_refused(&self, request: &Request) -> Option<Arc<BucketRules>> {
+        let name = bucket_name(&self.target_of(request)).ok()?;
+        self.objects.rules(&name).await.ok()
+    }
+
+    fn target_of(&self, request: &Request) -> Target {
+        let raw = request.target.path_and_query().map_or("/", |target| target.as_str());
+        let host = host_of(&request.headers);
+        let authority = request.target.authority().map(|authority| authority.as_str());
+        self.addressing.resolve(Some(authority.unwrap_or(&host)), RequestTarget::split(raw).path)
+    }
+
+    /// What the access log tells of a request, as far as it is known when the answer begins.
+    fn entry(
+        &self,
+        request: &Request,
+        told: &Told,
+        reply: &Reply,
+        error: Option<&'static str>,
+        (arrived_ms, started): (u64, Instant),
+    ) -> Entry {
+        let text = |name: &str| {
+            first(&request.headers, name).map(|value| String::from_utf8_lossy(value).into_owned())
+        };
+        let raw = request.target.path_and_query().map_or("/", |target| target.as_str());
+        let host = host_of(&request.headers);
+        let target = self.target_of(request);
+        let stored = |name: &str| reply.headers.get(name)?.to_str().ok();
+        let number = |name: &str| stored(name)?.rsplit('/').next()?.parse().ok();
+        let announced = request.intake.length();
+        let done = reply.status.is_success();
+        let (object_size, delta) = match told.operation {
+            _ if !done => (None, None),
+            Some(Operation::GetObject) => (number("content-range").or(Some(reply.length())), None),
+            Some(Operation::HeadObject) => (number("content-length"), None),
+            Some(Operation::AppendObject) => (number("x-oss-next-append-position"), announced),
+            Some(Operation::PutObject) => (announced, announced),
+            Some(Operation::UploadPart) => (None, announced),
+            _ => (None, None),
+        };
+        let headers = request.headers.iter();
+        let head =
+            headers.map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>()
+                + request.method.as_str().len()
+                + raw.len()
+                + "  HTTP/1.1\r\n\r\n".len();
+        let root = told.caller == Some(Caller::Root);
+        Entry {
+            peer: Some(request.peer.ip()),
+            arrived_ms,
+            method: request.method.as_str().to_owned(),
+            target: raw.to_owned(),
+            version: if request.version == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" },
+            status: reply.status.as_u16(),
+            referer: text("referer"),
+            user_agent: text("user-agent"),
+            host,
+            request_id: request.id.as_str().to_owned(),
+            requester: root.then(|| self.account.clone()),
+            operation: told.operation.map_or("-", Operation::name),
+            bucket: String::from_utf8_lossy(target.bucket.as_deref().unwrap_or_default())
+                .into_owned(),
+            object: target.key.as_deref().map(uri::encode),
+            object_size,
+            server_ms: millis_since(started),
+            error,
+            request_bytes: announced.unwrap_or(0).saturating_add(head as u64),
+            owner: self.account.clone(),
+            delta,
+            storage_class: stored("x-oss-storage-class").map(str::to_ascii_lowercase),
+            access_key_id: root.then(|| self.authenticator.root_id().to_owned()),
+            ..Entry::default()
+        }
+    }
+
     async fn rules(&self, bucket: Option<&Bucket>) -> Result<Arc<BucketRules>, OssError> {
         match bucket {
             Some(bucket) => {
@@ -333,7 +450,7 @@ fn bucket_name(target: &Target) -> Result<BucketName, OssError> {
 
 impl Call<'_> {
     /// What the bucket asks of every request, before anybody's rights are looked at.
-    fn check_rules(&self) -> Result<(), OssError> {
+    pub(crate) fn check_rules(&self) -> Result<(), OssError> {
         let denied = |message: &'static str| {
             let name = self.bucket.as_ref().map(|bucket| bucket.name.as_str());
             OssError::new(ErrorCode::AccessDenied)
@@ -354,11 +471,26 @@ impl Call<'_> {
             let message = "Access denied for requester pay bucket";
             return Err(denied(message).with_ec("0003-00000703"));
         }
-        let public = |value: &str| matches!(value, "public-read" | "public-read-write");
-        if self.rules.blocked && self.header_text("x-oss-object-acl").is_some_and(public) {
-            return Err(denied("Public access is blocked: the ACL must not be public."));
+        self.header_text("x-oss-object-acl").map_or(Ok(()), |acl| self.check_acl(acl))
+    }
+
+    /// Whether an object may be given this ACL.
+    pub(crate) fn check_acl(&self, acl: &str) -> Result<(), OssError> {
+        if self.rules.blocked && matches!(acl, "public-read" | "public-read-write") {
+            let name = self.bucket.as_ref().map(|bucket| bucket.name.as_str());
+            return Err(OssError::new(ErrorCode::AccessDenied)
+                .with_message("Public access is blocked: the ACL must not be public.")
+                .with_field("BucketName", name.unwrap_or_default()));
         }
         Ok(())
+    }
+
+    /// The account of the caller; `None` for nobody in particular.
+    pub(crate) fn requester(&self) -> Option<&str> {
+        match self.caller {
+            Caller::Root => Some(&self.app.account),
+            Caller::Anonymous => None,
+        }
     }
 
     /// Whether an object under this key must not be overwritten by this caller, whatever its request says.
@@ -401,7 +533,8 @@ impl Call<'_> {
         Ok(room)
     }
 
-    async fn check_access(&self) -> Result<(), OssError> {
+    /// Whether the caller may do the operation, and set what its headers set.
+    pub(crate) async fn check_access(&self) -> Result<(), OssError> {
         let object = match (self.caller, grade(self.operation), self.target.key.is_some()) {
             // The root key needs no ACL, and the others' ACLs say nothing about what is the owner's.
             (Caller::Root, _, _) | (_, Grade::Owner, _) | (_, _, false) => None,
@@ -515,7 +648,7 @@ impl Call<'_> {
     }
 }
 
-fn host_of(headers: &HeaderMap) -> String {
+pub(crate) fn host_of(headers: &HeaderMap) -> String {
     let host = headers.get(header::HOST).map(HeaderValue::as_bytes).unwrap_or_default();
     host_or_default(&String::from_utf8_lossy(host)).to_owned()
 }

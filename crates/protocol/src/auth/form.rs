@@ -7,7 +7,7 @@ use super::detect::{self, Carrier, Scope, V4_WORD, Version};
 use super::error::{AuthError, SignatureMismatch};
 use super::policy::Policy;
 use super::verify::{self, Lookup, VerifyOptions};
-use super::{MAX_V4_VALIDITY_SECONDS, SigningKey, key};
+use super::{MAX_V4_VALIDITY_SECONDS, Secret, SigningKey, key};
 use crate::time;
 use std::fmt;
 
@@ -196,6 +196,11 @@ pub fn verify_form(
         })));
     }
     Policy::parse(claim.policy)
+}
+
+/// The V1 signature of a form over the base64 text of its policy, for the `Signature` field.
+pub fn sign_form_v1(secret: &Secret, policy: &str) -> String {
+    key::hmac_sha1_base64(secret.expose(), policy.as_bytes())
 }
 
 /// The fields that a V4 policy must demand exactly.

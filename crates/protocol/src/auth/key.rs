@@ -61,7 +61,7 @@ impl SigningKey {
     }
 
     /// The signature of a text, in lower-case hex.
-    pub(super) fn sign(&self, text: &[u8]) -> String {
+    pub fn sign(&self, text: &[u8]) -> String {
         crate::uri::lower_hex(&hmac_sha256(&self.0, text))
     }
 }

@@ -68,7 +68,7 @@ mod tests;
 
 pub use detect::{Carrier, Claim, Scope, Signed, Version, detect};
 pub use error::{AuthError, SignatureMismatch};
-pub use form::{FormClaim, FormFields, FormSigned, detect_form, verify_form};
+pub use form::{FormClaim, FormFields, FormSigned, detect_form, sign_form_v1, verify_form};
 pub use key::{Secret, SigningKey};
 pub use policy::Policy;
 pub use request::{HeaderList, Headers, RequestParts};

@@ -30,7 +30,7 @@ pub use self::multipart::{
 };
 pub use self::object::{
     CopyObjectOutput, DELETE_BYTES_MAX, DELETE_OBJECTS_MAX, DeleteObjectsInput,
-    DeleteObjectsOutput, DeletedObject, ObjectIdentifier,
+    DeleteObjectsOutput, DeletedObject, ObjectIdentifier, PostObjectOutput,
 };
 pub use self::reader::{Element, Limits};
 pub use self::writer::Writer;

@@ -23,6 +23,33 @@ pub struct DeleteObjectsInput {
     pub objects: Vec<ObjectIdentifier>,
 }
 
+/// The answer of PostObject to a form that asks for status 201.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostObjectOutput {
+    /// The bucket.
+    pub bucket: String,
+    /// The object's URL.
+    pub location: String,
+    /// The key.
+    pub key: String,
+    /// The ETag without quotes.
+    pub etag: String,
+}
+
+impl PostObjectOutput {
+    /// The `PostResponse` document.
+    pub fn to_xml(&self) -> String {
+        let mut w = Writer::document(256);
+        w.open("PostResponse");
+        w.text("Bucket", &self.bucket);
+        w.text("Location", &self.location);
+        w.text("Key", &self.key);
+        w.etag("ETag", &self.etag);
+        w.close("PostResponse");
+        w.finish()
+    }
+}
+
 /// One object to delete. The key is as sent; whether it is a valid key is for the server to say.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ObjectIdentifier {

@@ -8,8 +8,8 @@ mod keys;
 use http::HeaderMap;
 use ossia_protocol::{
     auth::{
-        AuthError, Headers, Lookup, RequestParts, Secret, Signed, TokenFault, VerifyOptions,
-        detect, verify,
+        AuthError, FormFields, FormSigned, Headers, Lookup, RequestParts, Secret, Signed,
+        TokenFault, VerifyOptions, detect, detect_form, verify, verify_form,
     },
     error::OssError,
 };
@@ -60,6 +60,11 @@ impl Authenticator {
         }
     }
 
+    /// The id of the root key.
+    pub(crate) fn root_id(&self) -> &str {
+        &self.root_id
+    }
+
     /// Who sent this request, at `now` in Unix seconds.
     pub(crate) fn identify(
         &self,
@@ -92,6 +97,34 @@ impl Authenticator {
             tracing::debug!(?leniency, "signature held in a lenient form");
         }
         Ok(Caller::Root)
+    }
+}
+
+impl Authenticator {
+    /// Who sent a form, what its policy demands checked; and the sizes in bytes, both included, that its file may have.
+    ///
+    /// # Errors
+    /// 400 and 403, as [`AuthError`] says.
+    pub(crate) fn identify_form(
+        &self,
+        fields: &FormFields,
+        bucket: &str,
+        cloudbox: Option<&str>,
+        now: i64,
+    ) -> Result<(Caller, (u64, u64)), OssError> {
+        let claim = match detect_form(fields)? {
+            FormSigned::Anonymous => return Ok((Caller::Anonymous, (0, u64::MAX))),
+            FormSigned::Claimed(claim) => claim,
+        };
+        let known = claim.access_key_id() == self.root_id;
+        let lookup = match (known, claim.token()) {
+            (false, _) => Lookup::Unknown,
+            (true, Some(_)) => Lookup::BadToken(TokenFault::OnLongTermKey),
+            (true, None) => Lookup::Found { secret: &self.root_secret, signing_key: None },
+        };
+        let policy = verify_form(&claim, cloudbox, lookup, now, &self.options)?;
+        policy.check(&claim, bucket, fields, now)?;
+        Ok((Caller::Root, policy.length_range()))
     }
 }
 

@@ -5,9 +5,10 @@ use ossia_objects::{AppendInput, SealInput};
 use ossia_protocol::{attributes, error::OssError};
 
 use super::{
+    callback::{self, Stored},
     error::{self as errors, AppendContext},
     fields::{self, CRC64, NEXT_APPEND_POSITION, SEALED_TIME},
-    upload::{Announced, creation, refuse_callback},
+    upload::{Announced, creation},
 };
 use crate::{auth::HeaderView, config::MissingPosition, http::Reply, service::Call};
 
@@ -19,7 +20,10 @@ pub(super) async fn append_object(call: &Call<'_>) -> Result<Reply, OssError> {
         Ok(None) => return Err(OssError::missing_position()),
         Err(error) => return Err(error),
     };
-    refuse_callback(call)?;
+    let asked = match callback::is_asked(call) {
+        true => Box::pin(callback::asked(call)).await?,
+        false => None,
+    };
     // Only the ACL counts on every append. The rest of what makes an object is ignored by later ones, even where it is
     // invalid, and whether this is a later one shows in the transaction only.
     let acl = attributes::object_acl(&HeaderView(call.headers()))?;
@@ -38,6 +42,11 @@ pub(super) async fn append_object(call: &Call<'_>) -> Result<Reply, OssError> {
         .and_then(|creation| creation.storage_class)
         .or(call.bucket.as_ref().map(|bucket| bucket.storage_class))
         .unwrap_or_default();
+    let mime_type = match (&asked, &creation) {
+        (Some(_), Some(creation)) => callback::mime_type(&creation.attributes),
+        _ => String::new(),
+    };
+    let called = asked.as_ref().map(|_| key.clone());
     let input = AppendInput { bucket: bucket.clone(), key, position, creation, acl, body };
     let output = call.app.objects.append(input).await.map_err(|error| {
         errors::append(
@@ -55,7 +64,24 @@ pub(super) async fn append_object(call: &Call<'_>) -> Result<Reply, OssError> {
         .with(CRC64, HeaderValue::from(output.crc64))
         .with(NEXT_APPEND_POSITION, HeaderValue::from(output.next_position));
     fields::insert_version(&mut reply.headers, output.version_id);
-    Ok(reply)
+    let (Some(asked), Some(key)) = (asked, called) else { return Ok(reply) };
+    let mime_type = match output.created {
+        true => mime_type,
+        // What the first append said.
+        false => match call.app.objects.head(&bucket, &key).await {
+            Ok(info) => callback::mime_type(&info.attributes),
+            Err(_) => String::new(),
+        },
+    };
+    let stored = Stored {
+        key: key.as_str(),
+        etag: &output.etag,
+        size: output.next_position,
+        crc64: output.crc64,
+        mime_type,
+        md5: None,
+    };
+    Ok(Box::pin(asked.finish(call, stored, reply)).await)
 }
 
 pub(super) async fn seal_append_object(call: &Call<'_>) -> Result<Reply, OssError> {

@@ -5,6 +5,7 @@
 mod append;
 mod attributes;
 mod bucket;
+mod callback;
 mod config;
 mod copy;
 pub(crate) mod cors;
@@ -13,6 +14,7 @@ pub(crate) mod error;
 mod fields;
 mod list;
 mod multipart;
+mod post;
 mod put;
 mod read;
 mod upload;
@@ -45,6 +47,7 @@ pub(crate) async fn handle(call: &Call<'_>) -> Result<Reply, OssError> {
         ListObjects => Box::pin(list::list_objects(call)).await,
         ListObjectsV2 => Box::pin(list::list_objects_v2(call)).await,
         PutObject => put::put_object(call).await,
+        PostObject => Box::pin(post::post_object(call)).await,
         AppendObject => append::append_object(call).await,
         SealAppendObject => Box::pin(append::seal_append_object(call)).await,
         GetObject => read::get_object(call).await,
@@ -125,7 +128,6 @@ pub(crate) async fn handle(call: &Call<'_>) -> Result<Reply, OssError> {
         | GetResourcePoolRequesterQoSInfo
         | ListResourcePoolRequesterQoSInfos
         | DeleteResourcePoolRequesterQoSInfo
-        | PostObject
         | InitiateBucketWorm
         | AbortBucketWorm
         | CompleteBucketWorm

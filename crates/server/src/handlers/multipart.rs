@@ -23,11 +23,12 @@ use ossia_protocol::{
 };
 
 use super::{
+    callback::{self, Stored},
     copy::{SOURCE_VERSION_ID, check_source_access, source_version},
     error as errors,
     fields::{self, CONTENT_MD5, CRC64},
     list::{text, url_encoded},
-    upload::{Announced, creation, refuse_callback, whole_body},
+    upload::{Announced, creation, whole_body},
 };
 use crate::{
     auth::HeaderView,
@@ -85,7 +86,9 @@ pub(super) async fn upload_part(call: &Call<'_>) -> Result<Reply, OssError> {
     if let Some(length) = length.filter(|length| *length > limit) {
         return Err(OssError::entity_too_large(limit, Some(length)));
     }
-    let body = announced.body(call, limit).await?;
+    // A part grows the bucket, whatever its object will replace.
+    let room = call.quota_room(&key, true, length).await?;
+    let body = announced.body(call, limit.min(room)).await?;
     let input = UploadPartInput { bucket: bucket.clone(), key, upload, number, body };
     let output =
         call.app.objects.upload_part(input).await.map_err(|error| {
@@ -111,6 +114,19 @@ pub(super) async fn upload_part_copy(call: &Call<'_>) -> Result<Reply, OssError>
         Some((first, last)) => CopyRange::Bytes { first, last },
         None => CopyRange::Whole,
     };
+    if call.rules.quota.is_some_and(|quota| quota.strict) {
+        let found = call.app.objects.head(&source.bucket, &source.key).await;
+        // What is missing is told by the copy itself.
+        let whole = found.map_or(0, |info| info.length);
+        let length = match range {
+            CopyRange::Bytes { first, last } => {
+                let end = last.map_or(whole, |last| last.saturating_add(1).min(whole));
+                end.saturating_sub(first)
+            }
+            CopyRange::Whole => whole,
+        };
+        call.quota_room(&key, true, Some(length)).await?;
+    }
     let input = UploadPartCopyInput {
         source_bucket: source.bucket.clone(),
         source_key: source.key.clone(),
@@ -155,9 +171,9 @@ pub(super) async fn upload_part_copy(call: &Call<'_>) -> Result<Reply, OssError>
 pub(super) async fn complete(call: &Call<'_>) -> Result<Reply, OssError> {
     let (bucket, key) = (call.bucket_name()?, call.key()?);
     let headers = HeaderView(call.headers());
-    refuse_callback(call)?;
     let acl = attributes::object_acl(&headers)?;
-    let forbid_overwrite = attributes::forbid_overwrite(&headers)?;
+    let forbid_overwrite =
+        attributes::forbid_overwrite(&headers)? || call.overwrite_forbidden(&key);
     let url_encoded = url_encoded(call)?;
     let all = complete_all(call)?;
     let md5 = attributes::content_md5(&headers)?;
@@ -167,6 +183,7 @@ pub(super) async fn complete(call: &Call<'_>) -> Result<Reply, OssError> {
     if acl.or(found.acl).is_some() {
         call.permit(Operation::PutObjectAcl, None)?;
     }
+    let asked = callback::asked(call).await?;
     let malformed = || OssError::malformed_xml("the document is too long").with_ec(EC_COMPLETE_XML);
     let (body, _reserved) = match call.request.intake.framing() {
         Framing::Absent => (Bytes::new(), None),
@@ -215,7 +232,16 @@ pub(super) async fn complete(call: &Call<'_>) -> Result<Reply, OssError> {
         .with(header::ETAG, fields::etag_value(&output.etag))
         .with(CRC64, HeaderValue::from(output.crc64));
     fields::insert_version(&mut reply.headers, output.version_id);
-    Ok(reply)
+    let Some(asked) = asked else { return Ok(reply) };
+    let stored = Stored {
+        key: key.as_str(),
+        etag: &output.etag,
+        size: output.length,
+        crc64: output.crc64,
+        mime_type: callback::mime_type(&found.attributes),
+        md5: None,
+    };
+    Ok(asked.finish(call, stored, reply).await)
 }
 
 pub(super) async fn abort(call: &Call<'_>) -> Result<Reply, OssError> {
@@ -392,7 +418,7 @@ fn complete_all(call: &Call<'_>) -> Result<bool, OssError> {
 }
 
 /// The object's URL, by the way the request came.
-fn location(call: &Call<'_>, bucket: &str, key: &[u8]) -> String {
+pub(super) fn location(call: &Call<'_>, bucket: &str, key: &[u8]) -> String {
     let host = call.header_text("host").unwrap_or("localhost");
     let key = uri::encode_path(key);
     if call.target.is_service_host() {

@@ -288,11 +288,3 @@ pub(super) fn pairs(tags: Option<attributes::Tags>) -> Vec<(String, String)> {
     let tags = tags.unwrap_or_default();
     tags.as_slice().iter().map(|tag| (tag.key.clone(), tag.value.clone())).collect()
 }
-
-/// Callbacks are not called yet, and a client that asked for one takes the answer for the callback's.
-pub(super) fn refuse_callback(call: &Call<'_>) -> Result<(), OssError> {
-    if call.header("x-oss-callback").is_some() || call.query.has("callback") {
-        return Err(OssError::header_not_implemented("x-oss-callback"));
-    }
-    Ok(())
-}

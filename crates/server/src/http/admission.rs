@@ -126,6 +126,12 @@ impl Admission {
         self.counted(self.take(wanted.max(LEAST), wanted > SHORT_MAX, own).await)
     }
 
+    /// Reserves `bytes` more for a request that holds some already, at once or not at all: those that wait while they hold some
+    /// could wait for one another.
+    pub(crate) fn reserve_more(&self, bytes: usize, own: Own<'_>) -> Option<Reserved> {
+        self.counted(self.try_take(clamped(bytes as u64), true, own))
+    }
+
     fn counted(&self, taken: Option<Reserved>) -> Option<Reserved> {
         if taken.is_none() {
             self.0.refusals.fetch_add(1, Ordering::Relaxed);

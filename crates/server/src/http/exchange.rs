@@ -38,6 +38,10 @@ pub(crate) struct Request {
     pub(crate) intake: Intake,
     /// Whose it is, by its address.
     pub(crate) guest: Arc<Guest>,
+    /// Where it comes from.
+    pub(crate) peer: SocketAddr,
+    /// Of HTTP.
+    pub(crate) version: Version,
 }
 
 /// What answers requests.
@@ -83,6 +87,8 @@ pub(super) async fn exchange<S: Service>(
         headers: parts.headers,
         intake,
         guest: Arc::clone(guest),
+        peer,
+        version: parts.version,
     };
     // Pinned where it is made: it is a few KiB long, and would be copied each time it is handed on.
     let answer = pin!(shared.service.answer(request));

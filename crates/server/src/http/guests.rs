@@ -49,7 +49,8 @@ impl Network {
         Some(Network { base: bits(address) & mask, mask })
     }
 
-    fn holds(&self, address: IpAddr) -> bool {
+    /// Whether an address is within it.
+    pub(crate) fn holds(&self, address: IpAddr) -> bool {
         bits(address) & self.mask == self.base
     }
 }

@@ -25,7 +25,7 @@ mod refusal;
 mod reply;
 mod stamp;
 
-pub(crate) use admission::{Admission, Reserved};
+pub(crate) use admission::{Admission, Own, Reserved};
 pub(crate) use crowd::Crowd;
 pub(crate) use exchange::{Request, Service};
 pub(crate) use guests::{Guests, Network, Requests, Share};

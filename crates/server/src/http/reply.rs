@@ -29,6 +29,16 @@ pub(crate) struct Reply {
     body: Content,
     /// For a body that is there already.
     reserved: Option<Reserved>,
+    end: Option<End>,
+}
+
+/// Told how many bytes of a body have gone to the connection, and whether these are all, when nothing more goes.
+struct End(Box<dyn FnOnce(u64, bool) + Send>);
+
+impl std::fmt::Debug for End {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("End")
+    }
 }
 
 enum Content {
@@ -55,7 +65,7 @@ fn headers() -> HeaderMap {
 impl Reply {
     /// An answer without a body.
     pub(crate) fn empty(status: StatusCode) -> Reply {
-        Reply { status, headers: headers(), body: Content::Empty, reserved: None }
+        Reply { status, headers: headers(), body: Content::Empty, reserved: None, end: None }
     }
 
     /// 200 without a body.
@@ -66,7 +76,7 @@ impl Reply {
     /// A body that is there already.
     pub(crate) fn whole(status: StatusCode, body: impl Into<Bytes>) -> Reply {
         let body = Content::Whole(body.into());
-        Reply { status, headers: headers(), body, reserved: None }
+        Reply { status, headers: headers(), body, reserved: None, end: None }
     }
 
     /// An XML document.
@@ -78,7 +88,7 @@ impl Reply {
     /// A body of exactly `length` bytes that comes as a stream.
     pub(crate) fn stream(status: StatusCode, stream: DownloadStream, length: u64) -> Reply {
         let body = Content::Stream { stream, length };
-        Reply { status, headers: headers(), body, reserved: None }
+        Reply { status, headers: headers(), body, reserved: None, end: None }
     }
 
     /// The same with one more header; a value of that name is replaced.
@@ -94,6 +104,21 @@ impl Reply {
         self
     }
 
+    /// The same with something to do when the answer has gone: it is told how many bytes of the body have, and whether all.
+    pub(crate) fn on_end(mut self, end: impl FnOnce(u64, bool) + Send + 'static) -> Reply {
+        self.end = Some(End(Box::new(end)));
+        self
+    }
+
+    /// The length of the body in bytes.
+    pub(crate) fn length(&self) -> u64 {
+        match &self.body {
+            Content::Empty => 0,
+            Content::Whole(bytes) => bytes.len() as u64,
+            Content::Stream { length, .. } => *length,
+        }
+    }
+
     /// The body if it is there already.
     pub(super) fn whole_body(&self) -> &[u8] {
         match &self.body {
@@ -104,7 +129,7 @@ impl Reply {
 
     /// The response for hyper. `busy` tells the connection when the body has gone.
     pub(super) fn into_response(self, busy: Busy) -> http::Response<Outgoing> {
-        let Reply { status, headers, body, reserved } = self;
+        let Reply { status, headers, body, reserved, end } = self;
         let body = match body {
             Content::Empty => Inner::Empty,
             Content::Whole(bytes) if bytes.is_empty() => Inner::Empty,
@@ -114,7 +139,7 @@ impl Reply {
             },
             Content::Stream { stream, length } => Inner::Stream { stream, left: length },
         };
-        let mut response = http::Response::new(Outgoing { inner: body, _busy: busy });
+        let mut response = http::Response::new(Outgoing { inner: body, sent: 0, end, _busy: busy });
         *response.status_mut() = status;
         *response.headers_mut() = headers;
         response
@@ -124,6 +149,9 @@ impl Reply {
 /// The body of a response as hyper polls it.
 pub(super) struct Outgoing {
     inner: Inner,
+    /// Bytes that hyper has taken.
+    sent: u64,
+    end: Option<End>,
     /// Dropped with the body: from then on the connection waits for its next request.
     _busy: Busy,
 }
@@ -135,17 +163,16 @@ enum Inner {
     Stream { stream: DownloadStream, left: u64 },
 }
 
-/// How much of a body that memory is set aside for goes to hyper at once, which takes little more before it has sent that.
-const HELD_PIECE_BYTES: usize = 16 << 10;
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        if let Some(End(end)) = self.end.take() {
+            end(self.sent, self.is_end_stream());
+        }
+    }
+}
 
-impl Body for Outgoing {
-    type Data = Bytes;
-    type Error = Cut;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+impl Outgoing {
+    fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         match &mut self.inner {
             Inner::Empty => Poll::Ready(None),
             Inner::Whole(bytes) => {
@@ -175,6 +202,25 @@ impl Body for Outgoing {
                 Poll::Ready(None) => Poll::Ready(None),
             },
         }
+    }
+}
+
+/// How much of a body that memory is set aside for goes to hyper at once, which takes little more before it has sent that.
+const HELD_PIECE_BYTES: usize = 16 << 10;
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        let polled = self.poll_inner(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            self.sent += frame.data_ref().map_or(0, Bytes::len) as u64;
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -406,13 +406,13 @@ async fn copying_an_appendable_is_refused_unless_the_setting_allows_it() {
 }
 
 #[tokio::test]
-async fn a_callback_is_not_taken_for_an_append_without_one() {
+async fn a_callback_that_cannot_be_read_is_not_taken_for_an_append_without_one() {
     let fixture = Fixture::with_bucket().await;
     let call = append("/bkt/log", 0, "a").header("x-oss-callback", "e30=");
-    let refused = fixture.call(call).await.error(400, "NotImplemented");
-    assert_eq!(refused.element("Header").as_deref(), Some("x-oss-callback"));
+    let refused = fixture.call(call).await.error(400, "InvalidArgument");
+    assert_eq!(refused.element("ArgumentName").as_deref(), Some("callback"));
     let call = post("/bkt/log?append&position=0&callback=e30%3D").body("a");
-    fixture.call(call).await.error(400, "NotImplemented");
+    fixture.call(call).await.error(400, "InvalidArgument");
     fixture.call(head("/bkt/log")).await.expect(404);
 }
 

@@ -3,7 +3,9 @@
 use super::schema::{
     Node, flag, group, invalid, leaf, leaves, malformed, not_done, read_root, texts, write,
 };
+use crate::attributes::StorageClass;
 use crate::error::{ErrorCode, OssError};
+use crate::names::BucketName;
 use crate::xml::writer::Writer;
 use crate::xml::{SMALL, XmlError, read_bool};
 
@@ -56,6 +58,101 @@ pub struct InventoryConfiguration {
     pub destination: String,
     /// The element, without a declaration.
     pub element: String,
+}
+
+/// How often a report is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Frequency {
+    /// Every day.
+    Daily,
+    /// Every week.
+    Weekly,
+    /// Every month.
+    Monthly,
+    /// One time only.
+    Once,
+}
+
+/// What a kept inventory asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InventoryRule {
+    /// Its id.
+    pub id: String,
+    /// Whether reports are made.
+    pub enabled: bool,
+    /// Only keys that begin with this.
+    pub prefix: String,
+    /// Only objects modified from then on, in seconds since 1970.
+    pub modified_from: Option<u64>,
+    /// Only objects modified until then.
+    pub modified_until: Option<u64>,
+    /// Only objects of so many bytes or more.
+    pub size_from: Option<u64>,
+    /// Only objects of so many bytes or fewer.
+    pub size_until: Option<u64>,
+    /// Only objects of these classes; of all when empty.
+    pub classes: Vec<StorageClass>,
+    /// The bucket that reports go to.
+    pub destination: BucketName,
+    /// What their names begin with.
+    pub destination_prefix: String,
+    /// How often.
+    pub frequency: Frequency,
+    /// Whether versions other than the current one are listed.
+    pub all_versions: bool,
+    /// The columns beside those that every report has, in the order of the rule.
+    pub fields: Vec<String>,
+}
+
+impl InventoryRule {
+    /// Reads a kept element, or a whole document.
+    ///
+    /// # Errors
+    /// As [`InventoryConfiguration::parse`], and 400 `InvalidBucketName` for a destination that no bucket can be.
+    pub fn parse(element: &[u8]) -> Result<Self, OssError> {
+        let checked = InventoryConfiguration::parse(element)?;
+        let root = read_root(element, "InventoryConfiguration", SMALL)?;
+        let filter = |name: &str| root.child("Filter")?.child_value(name);
+        let number = |name: &str| filter(name)?.parse().ok();
+        let destination = root.child("Destination").and_then(|d| d.child("OSSBucketDestination"));
+        let prefix = destination.and_then(|destination| destination.child_value("Prefix"));
+        let frequency = root.child("Schedule").and_then(|s| s.child_value("Frequency"));
+        let classes = filter("StorageClass").unwrap_or_default();
+        Ok(Self {
+            id: checked.id,
+            enabled: read_bool(&root, "IsEnabled").map_err(malformed)?,
+            prefix: filter("Prefix").unwrap_or_default().to_owned(),
+            modified_from: number("LastModifyBeginTimeStamp"),
+            modified_until: number("LastModifyEndTimeStamp"),
+            size_from: number("LowerSizeBound"),
+            size_until: number("UpperSizeBound"),
+            classes: classes
+                .split(',')
+                .filter_map(|name| StorageClass::from_name(name.trim()))
+                .collect(),
+            destination: BucketName::new(&checked.destination)?,
+            destination_prefix: prefix.unwrap_or_default().to_owned(),
+            frequency: match frequency {
+                Some("Daily") => Frequency::Daily,
+                Some("Weekly") => Frequency::Weekly,
+                Some("Monthly") => Frequency::Monthly,
+                _ => Frequency::Once,
+            },
+            all_versions: root.child_value("IncludedObjectVersions") == Some("All"),
+            fields: root
+                .child("OptionalFields")
+                .map_or_else(Vec::new, |fields| texts(fields, "Field")),
+        })
+    }
+
+    /// Whether the filter lets an object through. Its prefix is not looked at.
+    pub fn takes(&self, size: u64, modified: u64, class: StorageClass) -> bool {
+        self.modified_from.is_none_or(|from| modified >= from)
+            && self.modified_until.is_none_or(|until| modified <= until)
+            && self.size_from.is_none_or(|from| size >= from)
+            && self.size_until.is_none_or(|until| size <= until)
+            && (self.classes.is_empty() || self.classes.contains(&class))
+    }
 }
 
 impl InventoryConfiguration {

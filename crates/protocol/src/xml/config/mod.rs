@@ -23,7 +23,7 @@ mod tagging;
 mod website;
 
 pub use self::cors::{CORS_RULES_MAX, CorsConfiguration, CorsRule};
-pub use self::inventory::InventoryConfiguration;
+pub use self::inventory::{Frequency, InventoryConfiguration, InventoryRule};
 pub use self::lifecycle::{
     LIFECYCLE_RULES_MAX, LifecycleConfiguration, LifecycleRule, NotFilter, Transition, When,
 };

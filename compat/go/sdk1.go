@@ -97,6 +97,7 @@ func (s *suite1) runAll() {
 		s.run("missing buckets are NoSuchBucket", s.missesBuckets)
 		s.run("buckets are described and listed", s.describesBuckets)
 	}
+	s.run("callbacks are made, answered and told to have failed", s.callsBack)
 	s.run("empties and deletes the bucket", func() error {
 		marker := ""
 		for {

@@ -18,6 +18,7 @@ const groups = [
   require('./buckets'),
   require('./configs'),
   require('./versions'),
+  require('./posts'),
   require('./signed')
 ];
 

@@ -10,6 +10,7 @@ from oss2.headers import OSS_OBJECT_TAGGING
 
 from harness import (CNAME_BUCKET, CNAME_HOST, CRC_HELLO, CRC_HELLO_WORLD, DOMAIN, KEY_ID, KEY_SECRET, ODD_KEYS,
                      PORT, REGION, Room, check, equal, fetch)
+from callbacks import oss2_cases
 from oss2_configs import config_cases
 from oss2_versions import version_cases
 
@@ -59,6 +60,7 @@ def _combination(signature, addressing, folder):
         room.run_all(config_cases(bucket, service, refused))
         name = f'compat-oss2-versions-{signature}-{addressing}'
         room.run_all(version_cases(_bucket(signature, addressing, name), refused))
+        room.run_all(oss2_cases(bucket))
     room.run('empties and deletes the bucket', lambda: _empty_and_delete(bucket, admin))
 
 

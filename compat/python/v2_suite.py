@@ -11,6 +11,7 @@ from alibabacloud_oss_v2.filelike import PathError
 
 from harness import (CNAME_BUCKET, CNAME_HOST, CRC_HELLO, CRC_HELLO_WORLD, DOMAIN, KEY_ID, KEY_SECRET, ODD_KEYS,
                      PORT, REGION, Room, check, equal, fetch)
+from callbacks import v2_cases
 from v2_configs import config_cases
 from v2_versions import version_cases
 
@@ -55,6 +56,7 @@ def _combination(signature, addressing, folder):
         room.run_all(_bucket_cases(client, bucket))
         room.run_all(config_cases(client, bucket, refused))
         room.run_all(version_cases(client, f'compat-v2-versions-{signature}-{addressing}', refused))
+        room.run_all(v2_cases(client, bucket, refused))
     room.run('empties and deletes the bucket', lambda: _empty_and_delete(client, admin, bucket))
 
 

@@ -59,6 +59,8 @@ impl Suite {
     /// themselves, virtual hosts need a base domain; the others see what a server without one advertises.
     pub(crate) fn server_arguments(self) -> Vec<String> {
         let mut arguments = vec!["--cname".to_owned(), format!("{CNAME_HOST}={CNAME_BUCKET}")];
+        // The application servers of the tests.
+        arguments.extend(["--set".to_owned(), "callback.allowed=127.0.0.1".to_owned()]);
         if matches!(self, Suite::Python | Suite::Java) {
             arguments.extend(["--domain".to_owned(), DOMAIN.to_owned()]);
         }

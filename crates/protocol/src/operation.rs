@@ -9,8 +9,12 @@
 //! answers 400 `NotImplemented` for the rest.
 
 mod dispatch;
+mod standing;
 
-pub use self::dispatch::{RequestShape, dispatch};
+pub use self::{
+    dispatch::{RequestShape, dispatch},
+    standing::{CLIENTS, Standing, State},
+};
 
 /// What an operation works on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -109,6 +109,15 @@ impl Service for App {
         }
         self.cors(&request, &told, &mut reply).await;
         self.meters.answered(told.operation, reply.status);
+        // Who asked for what: by this the SDK suites tell what they have really exercised.
+        tracing::debug!(
+            target: "ossia::operations",
+            request_id = %request.id,
+            operation = told.operation.map_or("none", Operation::name),
+            status = reply.status.as_u16(),
+            user_agent = ?request.headers.get(header::USER_AGENT),
+            "decided"
+        );
         match told.rules.as_ref().and_then(|rules| rules.logging.enabled.as_ref()) {
             None => reply,
             Some(target) => {

@@ -14,6 +14,7 @@ mod config;
 mod copy;
 mod delivery;
 mod dispatch;
+mod documents;
 mod drive;
 mod lists;
 mod metrics;

@@ -73,6 +73,13 @@ func (s *suite2) keepsBucketSettings() error {
 	if err != nil {
 		return err
 	}
+	asked, err := s.client.OptionObject(s.ctx, &oss.OptionObjectRequest{
+		Bucket: &s.bucket, Key: oss.Ptr("configs/object"), Origin: oss.Ptr("http://page.test"),
+		AccessControlRequestMethod: oss.Ptr("PUT"),
+	})
+	if err != nil {
+		return err
+	}
 	if _, err := s.client.DeleteBucketCors(s.ctx, &oss.DeleteBucketCorsRequest{Bucket: &s.bucket}); err != nil {
 		return err
 	}
@@ -84,6 +91,10 @@ func (s *suite2) keepsBucketSettings() error {
 			ID: oss.Ptr("keep"), Action: oss.Ptr("forbid"), Prefix: oss.Ptr("configs/kept"),
 		}}},
 	})
+	if err != nil {
+		return err
+	}
+	overwrite, err := s.client.GetBucketOverwriteConfig(s.ctx, &oss.GetBucketOverwriteConfigRequest{Bucket: &s.bucket})
 	if err != nil {
 		return err
 	}
@@ -125,17 +136,92 @@ func (s *suite2) keepsBucketSettings() error {
 	if err != nil {
 		return err
 	}
+	status, err := s.client.GetBucketPolicyStatus(s.ctx, &oss.GetBucketPolicyStatusRequest{Bucket: &s.bucket})
+	if err != nil {
+		return err
+	}
 	if _, err := s.client.DeleteBucketPolicy(s.ctx, &oss.DeleteBucketPolicyRequest{Bucket: &s.bucket}); err != nil {
 		return err
 	}
 
 	return all(
 		equal("origin", cors.CORSConfiguration.CORSRules[0].AllowedOrigins[0], "http://page.test"),
+		equal("preflight", oss.ToString(asked.AccessControlAllowOrigin), "http://page.test"),
 		refused2(404, "NoSuchCORSConfiguration", absent),
+		equal("rule", oss.ToString(overwrite.OverwriteConfiguration.Rules[0].Prefix), "configs/kept"),
+		equal("whether the policy is public", oss.ToBool(status.PolicyStatus.IsPublic), false),
 		refused2(409, "FileAlreadyExists", again),
 		s.holds("configs/kept", "first"),
 		refused2(403, "QuotaExceeded", full),
 		equal("quota", *quota.QuotaConfiguration.StorageQuota, 1),
 		equal("policy", told.Body, policy),
+	)
+}
+
+// describesTheBucket asks for each thing that is told of a bucket by itself.
+func (s *suite2) describesTheBucket() error {
+	set := func(acl oss.BucketACLType) error {
+		return second(s.client.PutBucketAcl(s.ctx, &oss.PutBucketAclRequest{Bucket: &s.bucket, Acl: acl}))
+	}
+	if err := set(oss.BucketACLPublicRead); err != nil {
+		return err
+	}
+	acl, err := s.client.GetBucketAcl(s.ctx, &oss.GetBucketAclRequest{Bucket: &s.bucket})
+	if err != nil {
+		return err
+	}
+	if err := set(oss.BucketACLPrivate); err != nil {
+		return err
+	}
+	location, err := s.client.GetBucketLocation(s.ctx, &oss.GetBucketLocationRequest{Bucket: &s.bucket})
+	if err != nil {
+		return err
+	}
+	stat, err := s.client.GetBucketStat(s.ctx, &oss.GetBucketStatRequest{Bucket: &s.bucket})
+	if err != nil {
+		return err
+	}
+	versioning, err := s.client.GetBucketVersioning(s.ctx, &oss.GetBucketVersioningRequest{Bucket: &s.bucket})
+	if err != nil {
+		return err
+	}
+	monitor, err := s.client.GetBucketAccessMonitor(s.ctx, &oss.GetBucketAccessMonitorRequest{Bucket: &s.bucket})
+	if err != nil {
+		return err
+	}
+	_, err = s.client.DeleteBucketEncryption(s.ctx, &oss.DeleteBucketEncryptionRequest{Bucket: &s.bucket})
+	if err != nil {
+		return err
+	}
+	_, plain := s.client.GetBucketEncryption(s.ctx, &oss.GetBucketEncryptionRequest{Bucket: &s.bucket})
+	return all(
+		equal("acl", oss.ToString(acl.ACL), "public-read"),
+		equal("location", oss.ToString(location.LocationConstraint), "oss-"+region),
+		equal("objects are counted", stat.ObjectCount > 0, true),
+		equal("versioning", oss.ToString(versioning.VersionStatus), ""),
+		equal("access monitor", monitor.AccessMonitorConfiguration.Status, oss.AccessMonitorStatusDisabled),
+		refused2(404, "NoSuchServerSideEncryptionRule", plain),
+	)
+}
+
+// blocksPublicAccess of the account, by whoever may speak for it.
+func (s *suite2) blocksPublicAccess(admin *oss.Client) error {
+	_, err := admin.PutPublicAccessBlock(s.ctx, &oss.PutPublicAccessBlockRequest{
+		PublicAccessBlockConfiguration: &oss.PublicAccessBlockConfiguration{BlockPublicAccess: oss.Ptr(true)},
+	})
+	if err != nil {
+		return err
+	}
+	told, err := admin.GetPublicAccessBlock(s.ctx, &oss.GetPublicAccessBlockRequest{})
+	if err != nil {
+		return err
+	}
+	_, public := s.client.PutBucketAcl(s.ctx, &oss.PutBucketAclRequest{Bucket: &s.bucket, Acl: oss.BucketACLPublicRead})
+	if _, err := admin.DeletePublicAccessBlock(s.ctx, &oss.DeletePublicAccessBlockRequest{}); err != nil {
+		return err
+	}
+	return all(
+		equal("block", oss.ToBool(told.PublicAccessBlockConfiguration.BlockPublicAccess), true),
+		refused2(403, "AccessDenied", public),
 	)
 }

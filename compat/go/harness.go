@@ -72,6 +72,11 @@ var passed, failed, skipped int
 type room struct{ label string }
 
 func (r room) run(name string, body func() error) {
+	// Tells the server's log which case comes next, so that it says what each case did.
+	mark := map[string]string{"User-Agent": "case: " + r.label + " / " + name}
+	if _, _, _, err := fetch("GET", "http://127.0.0.1:"+port+"/_ossia/health", mark, ""); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
 	err := func() (err error) {
 		defer func() {
 			if panicked := recover(); panicked != nil {

@@ -98,6 +98,10 @@ func (s *suite1) runAll() {
 		s.run("buckets are described and listed", s.describesBuckets)
 	}
 	s.run("callbacks are made, answered and told to have failed", s.callsBack)
+	s.run("acl, tags and links of objects are set and read back", s.keepsObjectSettings)
+	s.run("what is told of a bucket is told", s.describesTheBucket)
+	s.run("configurations of the bucket are set, obeyed and read back", s.keepsBucketSettings)
+	s.run("HEAD finds a bucket", s.looksForTheBucket)
 	s.run("empties and deletes the bucket", func() error {
 		marker := ""
 		for {

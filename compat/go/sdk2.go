@@ -104,6 +104,8 @@ func (s *suite2) runAll() {
 	s.run("acl, tags and links of objects are set and read back", s.keepsObjectSettings)
 	s.run("configurations of the bucket are set, obeyed and read back", s.keepsBucketSettings)
 	s.run("callbacks are made, answered and told to have failed", s.callsBack)
+	s.run("what is told of a bucket is told", s.describesTheBucket)
+	s.run("public access is blocked and let in again", func() error { return s.blocksPublicAccess(admin) })
 	s.run("empties and deletes the bucket", func() error {
 		pages := s.client.NewListObjectsV2Paginator(&oss.ListObjectsV2Request{Bucket: &s.bucket})
 		for pages.HasNext() {

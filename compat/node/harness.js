@@ -36,7 +36,14 @@ function explain(error) {
     .replace(/\s+/g, ' ');
 }
 
+/** Tells the server's log which case comes next, so that it says what each case did. */
+function announce(label, name) {
+  const headers = { 'User-Agent': `case: ${label} / ${name}` };
+  return fetchUrl(`http://127.0.0.1:${process.env.OSSIA_PORT}/_ossia/health`, { headers });
+}
+
 async function run(label, name, body) {
+  await announce(label, name);
   let timer;
   const deadline = new Promise((_, reject) => {
     timer = setTimeout(() => reject(new Error(`no answer within ${CASE_MS_MAX} ms`)), CASE_MS_MAX);

@@ -129,10 +129,16 @@ def config_cases(bucket, service, refused):
         refused(exceptions.ServerError, bucket.put_bucket_encryption, models.ServerSideEncryptionRule('AES256'))
         refused(exceptions.NoSuchServerSideEncryptionRule, bucket.get_bucket_encryption)
 
+    def what_clean_ups_ask_for_is_empty():
+        equal(bucket.list_live_channel().channels, [])
+        equal(bucket.get_bucket_access_monitor().access_monitor.status, 'Disabled')
+        equal(bucket.get_bucket_versioning().status, None)
+        bucket.delete_bucket_encryption()
+
     return [an_object_acl_is_set_and_read_back, object_tags_are_set_read_back_and_deleted,
             a_link_is_put_read_and_read_through, bucket_tags_are_set_read_back_and_deleted,
             cors_rules_are_set_read_back_and_deleted_twice, a_referer_list_is_set_read_back_and_reset,
             a_website_is_set_read_back_and_deleted, lifecycle_rules_are_set_read_back_and_deleted,
             logging_is_switched_on_and_off_twice, who_pays_is_set_and_read_back, a_policy_is_set_and_read_back,
             inventories_are_put_told_and_listed, public_access_is_blocked_and_opened, regions_are_described,
-            encryption_is_refused_not_pretended]
+            encryption_is_refused_not_pretended, what_clean_ups_ask_for_is_empty]

@@ -155,6 +155,22 @@ def config_cases(client, bucket, refused):
         told = client.describe_regions(oss.DescribeRegionsRequest()).region_info
         equal([info.region for info in told], [f'oss-{REGION}'])
 
+    def public_access_is_blocked_for_the_account():
+        def block(value):
+            client.put_public_access_block(oss.PutPublicAccessBlockRequest(
+                public_access_block_configuration=oss.PublicAccessBlockConfiguration(block_public_access=value)))
+        block(True)
+        told = client.get_public_access_block(oss.GetPublicAccessBlockRequest())
+        equal(told.public_access_block_configuration.block_public_access, True)
+        refused(403, 'AccessDenied', client.put_bucket_acl, oss.PutBucketAclRequest(bucket=bucket, acl='public-read'))
+        client.delete_public_access_block(oss.DeletePublicAccessBlockRequest())
+        client.put_bucket_acl(oss.PutBucketAclRequest(bucket=bucket, acl='private'))
+
+    def what_is_told_of_a_bucket_is_told():
+        equal(client.get_bucket_location(oss.GetBucketLocationRequest(bucket=bucket)).location, f'oss-{REGION}')
+        check(client.get_bucket_stat(oss.GetBucketStatRequest(bucket=bucket)).object_count > 0, 'no object is counted')
+        equal(client.get_bucket_versioning(oss.GetBucketVersioningRequest(bucket=bucket)).version_status, None)
+
     return [an_object_acl_is_set_and_read_back, object_tags_are_set_read_back_and_deleted,
             a_link_is_put_read_and_read_through, bucket_tags_are_set_read_back_and_filter_the_list,
             cors_rules_are_set_asked_read_back_and_deleted, a_referer_list_is_set_and_read_back,
@@ -162,4 +178,4 @@ def config_cases(client, bucket, refused):
             logging_is_switched_on_and_off, who_pays_is_set_and_read_back,
             what_must_not_be_overwritten_is_set_obeyed_read_back_and_deleted, public_access_is_blocked_and_opened,
             a_quota_is_set_obeyed_read_back_and_deleted, a_policy_is_set_told_public_and_deleted,
-            regions_are_described]
+            regions_are_described, public_access_is_blocked_for_the_account, what_is_told_of_a_bucket_is_told]

@@ -9,6 +9,7 @@ mod check;
 mod dependencies;
 mod fuzz;
 mod process;
+mod record;
 mod report;
 mod server;
 mod sim;
@@ -26,9 +27,10 @@ const USAGE: &str = "usage: cargo xtask <verb>
 
   check                 fmt, clippy, docs, tidy and dependencies, all with warnings denied
   tidy                  room edges, left-overs, long lines, files that ARCHITECTURE.md names
-  test [--only NAME]    all tests; NAME is rust, node, python, go, java, opendal, memory, benches, fuzz or sim,
-                        and may be repeated
-  compat                the SDK programs alone, and their matrix as a Markdown table
+  test [--only NAME]    all tests; NAME is rust, node, python, go, java, opendal, ossutil, browser, memory,
+                        benches, fuzz or sim, and may be repeated
+  compat [--only NAME]  the SDK programs alone, and their matrix as a Markdown table; with --write what they did
+                        becomes compat/record.tsv and docs/COMPAT.md, which the tests compare with
   run [ARGUMENTS]       a release build of `ossia serve` with these arguments
   bench NAME [OPTIONS]  append, read, list, multipart, soak or overload, beside its floors;
                         --short only shows that the harness works
@@ -63,7 +65,7 @@ fn run(verb: &str, rest: &[String]) -> Outcome<bool> {
         "check" => none(rest).and_then(|()| check::run()),
         "tidy" => none(rest).and_then(|()| tidy::run()),
         "test" => test::run(&test::Choice::parse(rest)?),
-        "compat" => none(rest).and_then(|()| test::run(&test::Choice::sdks())),
+        "compat" => test::run(&test::Choice::parse_compat(rest)?),
         "run" => check::serve(rest),
         "bench" => check::bench(rest),
         "fuzz" => fuzz::run(&fuzz::Choice::parse(rest)?),

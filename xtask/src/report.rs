@@ -21,6 +21,10 @@ impl Totals {
         self.skipped += other.skipped;
     }
 
+    pub(crate) fn success() -> Totals {
+        Totals { passed: 1, ..Totals::default() }
+    }
+
     pub(crate) fn failure() -> Totals {
         Totals { failed: 1, ..Totals::default() }
     }

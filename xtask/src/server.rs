@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::{Outcome, process, report};
+use crate::{Outcome, process, record, report};
 
 /// The root credential of every server under test.
 pub(crate) const KEY_ID: &str = "CompatRootKeyId";
@@ -42,6 +42,8 @@ impl Server {
         let child = command
             .env("OSSIA_ACCESS_KEY_ID", KEY_ID)
             .env("OSSIA_ACCESS_KEY_SECRET", KEY_SECRET)
+            .env("OSSIA_LOG", record::LOG)
+            .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(file)

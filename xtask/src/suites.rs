@@ -24,11 +24,20 @@ pub(crate) enum Suite {
     Go,
     Java,
     Opendal,
+    Ossutil,
+    Browser,
 }
 
 impl Suite {
-    pub(crate) const ALL: [Suite; 5] =
-        [Suite::Node, Suite::Python, Suite::Go, Suite::Java, Suite::Opendal];
+    pub(crate) const ALL: [Suite; 7] = [
+        Suite::Node,
+        Suite::Python,
+        Suite::Go,
+        Suite::Java,
+        Suite::Opendal,
+        Suite::Ossutil,
+        Suite::Browser,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -37,6 +46,8 @@ impl Suite {
             Suite::Go => "go",
             Suite::Java => "java",
             Suite::Opendal => "opendal",
+            Suite::Ossutil => "ossutil",
+            Suite::Browser => "browser",
         }
     }
 
@@ -48,6 +59,10 @@ impl Suite {
             Suite::Go => &[("go", &["version"])],
             Suite::Java => &[("javac", &["--version"]), ("mvn", &["--version"])],
             Suite::Opendal => &[],
+            Suite::Ossutil => &[("go", &["version"]), ("python3", &["--version"])],
+            Suite::Browser => {
+                &[("node", &["--version"]), ("npm", &["--version"]), ("chromium", &["--version"])]
+            }
         };
         programs
             .iter()
@@ -78,10 +93,14 @@ impl Suite {
 
     /// The file that pins what is downloaded: as long as it is the same, nothing is downloaded again.
     fn lock(self) -> PathBuf {
+        // The page's SDK is in the same package as Node's.
+        if self == Suite::Browser {
+            return Suite::Node.lock();
+        }
         self.source().join(match self {
-            Suite::Node => "package-lock.json",
+            Suite::Node | Suite::Browser => "package-lock.json",
             Suite::Python => "requirements.txt",
-            Suite::Go => "go.sum",
+            Suite::Go | Suite::Ossutil => "go.sum",
             Suite::Java => "pom.xml",
             Suite::Opendal => "Cargo.lock",
         })
@@ -91,6 +110,9 @@ impl Suite {
     pub(crate) fn prepare(self) -> Outcome<()> {
         let folder = self.folder();
         make(&folder)?;
+        if self == Suite::Browser {
+            return Suite::Node.prepare();
+        }
         let stamp = folder.join("prepared");
         let lock = read(&self.lock())?;
         if fs::read(&stamp).is_ok_and(|old| old == lock) && self.is_installed() {
@@ -106,10 +128,10 @@ impl Suite {
     fn is_installed(self) -> bool {
         let folder = self.folder();
         match self {
-            Suite::Node => folder.join("program/node_modules/ali-oss").is_dir(),
+            Suite::Node | Suite::Browser => ali_oss().is_dir(),
             Suite::Python => folder.join("venv/bin/python").exists(),
             Suite::Java => folder.join("lib").is_dir(),
-            Suite::Go | Suite::Opendal => true,
+            Suite::Go | Suite::Opendal | Suite::Ossutil => true,
         }
     }
 
@@ -118,7 +140,7 @@ impl Suite {
         let log = folder.join("install.log");
         let download = |step: &dyn Fn() -> Command| process::download(step, &log, DOWNLOAD_MAX);
         match self {
-            Suite::Node => {
+            Suite::Node | Suite::Browser => {
                 let program = folder.join("program");
                 copy_folder(&source, &program)?;
                 download(&|| {
@@ -148,7 +170,7 @@ impl Suite {
                     command
                 })
             }
-            Suite::Go => download(&|| {
+            Suite::Go | Suite::Ossutil => download(&|| {
                 let mut command = go(&source);
                 command.args(["mod", "download"]);
                 command
@@ -178,10 +200,16 @@ impl Suite {
         let (folder, source) = (self.folder(), self.source());
         let mut command = match self {
             Suite::Node => return copy_folder(&source, &folder.join("program")),
-            Suite::Python => return Ok(()),
+            Suite::Python | Suite::Browser => return Ok(()),
             Suite::Go => {
                 let mut command = go(&source);
                 command.args(["build", "-buildvcs=false", "-o"]).arg(folder.join("suite")).arg(".");
+                command
+            }
+            Suite::Ossutil => {
+                let mut command = go(&source);
+                command.args(["build", "-buildvcs=false", "-o"]).arg(folder.join("program"));
+                command.arg("github.com/aliyun/ossutil");
                 command
             }
             Suite::Java => {
@@ -212,11 +240,12 @@ impl Suite {
     pub(crate) fn program(self) -> Command {
         let folder = self.folder();
         let mut command = match self {
-            Suite::Node => Command::new("node"),
+            Suite::Node | Suite::Browser => Command::new("node"),
             Suite::Python => Command::new(folder.join("venv/bin/python")),
             Suite::Go => Command::new(folder.join("suite")),
             Suite::Java => Command::new("java"),
             Suite::Opendal => Command::new(folder.join("debug/ossia-compat-opendal")),
+            Suite::Ossutil => Command::new("python3"),
         };
         match self {
             Suite::Node => command.arg(folder.join("program/main.js")),
@@ -230,10 +259,23 @@ impl Suite {
                 );
                 command.args(["-cp", &path, "compat.Main"])
             }
+            Suite::Browser => command
+                .env("OSSIA_ALI_OSS", ali_oss())
+                .env("OSSIA_CHROMIUM", "chromium")
+                .arg(self.source().join("main.js")),
+            Suite::Ossutil => command
+                .env("OSSIA_OSSUTIL", folder.join("program"))
+                .arg("-B")
+                .arg(self.source().join("main.py")),
             Suite::Go | Suite::Opendal => &mut command,
         };
         command
     }
+}
+
+/// Where the node suite installs its SDK.
+fn ali_oss() -> PathBuf {
+    Suite::Node.folder().join("program/node_modules/ali-oss")
 }
 
 fn go(folder: &Path) -> Command {

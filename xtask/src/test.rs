@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::record::{self, Seen};
 use crate::report::{Case, Ending, Totals};
 use crate::server::{KEY_ID, KEY_SECRET, Server};
 use crate::suites::{CNAME_BUCKET, CNAME_HOST, DOMAIN, Suite};
@@ -26,6 +27,8 @@ pub(crate) struct Choice {
     fuzz: bool,
     /// Power cuts and failing disks in their short form.
     sim: bool,
+    /// Whether what the suites did becomes the record, instead of being held against it.
+    write: bool,
 }
 
 /// The suite that visits the memory engine too: the quickest one that covers append and seal.
@@ -40,7 +43,16 @@ impl Choice {
             benches: false,
             fuzz: false,
             sim: false,
+            write: false,
         }
+    }
+
+    /// What `compat` takes: the suites, or some of them, and `--write`.
+    pub(crate) fn parse_compat(arguments: &[String]) -> Outcome<Choice> {
+        let (write, rest): (Vec<_>, Vec<_>) =
+            arguments.iter().cloned().partition(|argument| argument == "--write");
+        let choice = if rest.is_empty() { Choice::sdks() } else { Choice::parse(&rest)? };
+        Ok(Choice { write: !write.is_empty(), ..choice })
     }
 
     /// Reads `--only NAME`, repeatable; nothing means everything.
@@ -89,6 +101,7 @@ struct Part {
 pub(crate) fn run(choice: &Choice) -> Outcome<bool> {
     let mut parts = Vec::new();
     let mut cases = Vec::new();
+    let mut seen = Seen::default();
     if choice.rust {
         parts.push(timed("rust", |_| rust()));
     }
@@ -100,9 +113,28 @@ pub(crate) fn run(choice: &Choice) -> Outcome<bool> {
             Ok(binary) => {
                 for suite in &choice.suites {
                     let run = |remarks: &mut Vec<String>| {
-                        one_suite(*suite, &binary, &[], &mut cases, remarks)
+                        let mut own = Vec::new();
+                        let totals = one_suite(*suite, &binary, &[], &mut own, remarks)?;
+                        let log = fs::read(suite.folder().join("server.log")).unwrap_or_default();
+                        if !own.is_empty() {
+                            seen.add(&String::from_utf8_lossy(&log), &own);
+                        }
+                        cases.extend(own);
+                        Ok(totals)
                     };
                     parts.push(timed(suite.name(), run));
+                }
+                if !choice.suites.is_empty() {
+                    let whole = choice.suites.len() == Suite::ALL.len()
+                        && choice.suites.iter().all(|suite| suite.absent().is_none());
+                    parts.push(timed("record", |remarks| {
+                        if choice.write && cases.iter().any(|case| case.ending == Ending::Failed) {
+                            return Err("nothing is written while a case fails".to_owned());
+                        }
+                        remarks.extend(record::settle(&seen, whole, choice.write)?);
+                        let good = remarks.is_empty();
+                        Ok(if good { Totals::success() } else { Totals::failure() })
+                    }));
                 }
                 if choice.memory {
                     let memory = ["--memory".to_owned()];
@@ -156,7 +188,7 @@ fn summary(parts: &[Part]) -> bool {
         sum.add(part.totals);
     }
     for part in parts {
-        if part.totals.failed > 0 {
+        if part.totals.failed > 0 && part.name != "record" {
             println!("to repeat: cargo xtask test --only {}", part.name);
         }
         for remark in &part.remarks {

@@ -2,6 +2,8 @@
 //! `ok - SDK SIGNATURE ADDRESSING / case`, `not ok - … / case: why`, `skip - … / case: why`.
 
 use std::fmt::Display;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -39,6 +41,9 @@ impl<'a> Room<'a> {
     }
 
     pub async fn run(&mut self, name: &str, body: impl Future<Output = Result<(), Failure>>) {
+        if let Err(error) = announce(&format!("{} / {name}", self.label)) {
+            eprintln!("{error}");
+        }
         match tokio::time::timeout(CASE_MAX, body).await {
             Ok(Ok(())) => {
                 self.totals.passed += 1;
@@ -59,6 +64,19 @@ impl<'a> Room<'a> {
         self.totals.skipped += 1;
         println!("skip - {} / {name}: {why}", self.label);
     }
+}
+
+/// Tells the server's log which case comes next, so that it says what each case did.
+fn announce(case: &str) -> Result<(), Failure> {
+    let port: u16 = std::env::var("OSSIA_PORT")?.parse()?;
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(CASE_MAX))?;
+    let request = format!(
+        "GET /_ossia/health HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: case: {case}\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes())?;
+    stream.read_to_end(&mut Vec::new())?;
+    Ok(())
 }
 
 /// Fails with both values unless they are the same.

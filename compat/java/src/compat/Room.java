@@ -1,6 +1,10 @@
 package compat;
 
 import com.aliyun.oss.OSSException;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.net.URI;
+import java.net.URLConnection;
 import java.util.Objects;
 
 /**
@@ -23,6 +27,7 @@ final class Room {
     }
 
     void run(String name, Case body) {
+        announce(name);
         try {
             body.run();
         } catch (Exception | AssertionError error) {
@@ -33,6 +38,18 @@ final class Room {
         }
         passed += 1;
         System.out.println("ok - " + label + " / " + name);
+    }
+
+    /** Tells the server's log which case comes next, so that it says what each case did. */
+    private void announce(String name) {
+        try {
+            URI health = URI.create("http://127.0.0.1:" + Clients.PORT + "/_ossia/health");
+            URLConnection connection = health.toURL().openConnection();
+            connection.setRequestProperty("User-Agent", "case: " + label + " / " + name);
+            connection.getInputStream().close();
+        } catch (IOException error) {
+            throw new UncheckedIOException(error);
+        }
     }
 
     void skip(String name, String why) {

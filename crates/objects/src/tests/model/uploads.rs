@@ -310,6 +310,7 @@ pub(super) async fn copy_part(
     let input = UploadPartCopyInput {
         source_bucket: logs(),
         source_key: key(source),
+        source_version: None,
         range,
         conditions: Conditions::default(),
         bucket: logs(),

@@ -20,7 +20,7 @@ use crate::{
     core::{Core, Gate, Place, Stop, Verdict, refuse},
     intake::{self, Limits, TakenBytes},
     keys::{self, ContentId},
-    records::{Below, BucketRecord, Content, Extent, Head, Kind, Source, Stored},
+    records::{Below, BucketRecord, Content, Extent, Head, Kind, Life, Retention, Source, Stored},
     version::{not_before, put_extent, read_head, rewrite_head},
     versioning::{self, Names, Stamp, read_current},
     words::{ObjectAcl, ObjectKey, StorageClass, crc64},
@@ -36,6 +36,9 @@ struct Wish {
     acl: Option<ObjectAcl>,
     /// The class of an object that names none.
     bucket_class: StorageClass,
+    /// What the bucket's retention is believed to be; the transaction knows better.
+    retention: Retention,
+    now_ms: u64,
 }
 
 /// The body, taken in.
@@ -71,6 +74,8 @@ impl Core {
             creation,
             acl,
             bucket_class: place.catalogue.storage_class,
+            retention: place.catalogue.retention.clone(),
+            now_ms: self.now_ms(),
         };
         self.check_early(partition, &wish, body.length).await?;
         let limits = Limits {
@@ -119,7 +124,7 @@ impl Core {
         let record = self.store.get(partition, wish.names.head.clone()).await;
         let record = record.map_err(crate::Failure::from)?;
         let head = Head::decode_option(record.as_ref()).map_err(crate::Failure::from)?;
-        check(head.as_ref(), wish, announced.unwrap_or(0)).map(|_| ())
+        check(head.as_ref(), wish, &wish.retention, announced.unwrap_or(0)).map(|_| ())
     }
 
     async fn commit_append(
@@ -141,7 +146,7 @@ impl Core {
             } else {
                 &wish
             };
-            match check(head, wish, addition.length) {
+            match check(head, wish, &bucket.retention, addition.length) {
                 Ok(Fit::Creates(creation)) => {
                     create((view, bucket), wish, &addition, creation, current.as_ref())
                 }
@@ -191,8 +196,16 @@ enum Fit<'a> {
     Extends(&'a Head, u64),
 }
 
-/// The decision, in OSS's order: type, seal, position, size. Retention, fence and receipt belong between seal and position.
-fn check<'a>(head: Option<&'a Head>, wish: &'a Wish, adds: u64) -> Result<Fit<'a>, AppendError> {
+/// The decision, in OSS's order: type, seal, retention, position, size. Fence and receipt belong between retention and position.
+fn check<'a>(
+    head: Option<&'a Head>,
+    wish: &'a Wish,
+    retention: &Retention,
+    adds: u64,
+) -> Result<Fit<'a>, AppendError> {
+    if retention.objects.is_some() {
+        return Err(AppendError::BucketRetained);
+    }
     let fit = match head {
         None if wish.position != 0 => {
             return Err(AppendError::PositionMismatch { length: 0, crc64: 0 });
@@ -210,6 +223,9 @@ fn check<'a>(head: Option<&'a Head>, wish: &'a Wish, adds: u64) -> Result<Fit<'a
             };
             if sealed_s.is_some() {
                 return Err(AppendError::Sealed);
+            }
+            if retention.protects(head, wish.now_ms) {
+                return Err(AppendError::Immutable);
             }
             if wish.position != head.length {
                 let (length, crc64) = (head.length, head.crc64);
@@ -249,6 +265,7 @@ fn create(
         version_id: VersionId::Null,
         below: Below::default(),
         noncurrent_s: None,
+        life: Life::default(),
     };
     let mut writes = Writes::none();
     add_extent(&mut writes, addition.content, head.length, addition);

@@ -34,7 +34,7 @@ use crate::{
     ListBucketsInput, ListBucketsOutput,
     core::{Core, Denied, Place, refuse, run, run_plain},
     keys::{self, SYSTEM},
-    records::{BucketRecord, BucketState, Catalogue, Counters, Damage, Stored},
+    records::{BucketRecord, BucketState, Catalogue, Counters, Damage, Retention, Stored},
     words::{BucketAcl, BucketName},
 };
 
@@ -140,6 +140,7 @@ impl Core {
                 versioning_epoch: 0,
                 spreading: false,
                 created_ms: now_ms,
+                retention: Retention::default(),
             };
             writes.put(keys::counters(), counters.encode());
             writes.put(key.clone(), mine.encode());
@@ -159,6 +160,7 @@ impl Core {
             epoch: mine.epoch,
             versioning: mine.versioning,
             versioning_epoch: mine.versioning_epoch,
+            retention: mine.retention.clone(),
         };
         for partition in keys::partitions(mine.id, mine.partitions) {
             let value = copy.encode();

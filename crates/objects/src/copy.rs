@@ -16,11 +16,12 @@ use ossia_store::Writes;
 use crate::{
     Body, BodyError, CopyError, CopyInput, CopyOutput, Failure, OpenObject, ReadObjectError,
     VersionId,
-    core::{Core, Gate, Place},
+    core::{Core, Gate, Place, refuse},
     intake::{self, IntakeError, Limits, TakenBytes},
     keys,
     read::Download,
-    records::{Head, Kind, Stored},
+    records::{Head, Kind, Life, Stored},
+    restore, retention,
     version::{NewBytes, NewVersion, Written, not_before, read_head, rewrite_head},
     words::{
         ConditionOutcome, Conditions, Directive, ObjectAcl, ObjectKey, ObjectType, StorageClass,
@@ -51,6 +52,7 @@ impl Core {
             place = self.place::<CopyError>(&input.bucket).await?;
         }
         self.check_overwrite::<CopyError>(&place, &input.key, input.forbid_overwrite).await?;
+        self.check_protected::<CopyError>(&place, &input.key).await?;
         let source =
             match self.get(&input.source_bucket, &input.source_key, input.source_version).await {
                 Ok(source) => source,
@@ -58,6 +60,9 @@ impl Core {
             };
         let info = &source.info;
         evaluate(&input.conditions, &info.etag, info.last_modified)?;
+        if info.is_frozen(self.now_ms()) {
+            return Err(CopyError::SourceFrozen);
+        }
         let allowed = self.settings.copy_appendable && place.catalogue.versioning.is_none();
         if info.kind == ObjectType::Appendable && !allowed {
             return Err(CopyError::SourceAppendable);
@@ -200,6 +205,9 @@ impl Core {
             if input.forbid_overwrite {
                 return Err(CopyError::AlreadyExists);
             }
+            if restore::is_frozen(seen.storage_class, seen.life.restore, self.now_ms()) {
+                return Err(CopyError::SourceFrozen);
+            }
             let class = input.storage_class.unwrap_or(seen.storage_class);
             if let Kind::Appendable { sealed_s, .. } = seen.kind
                 && (!self.settings.copy_appendable
@@ -229,7 +237,12 @@ impl Core {
     }
 
     fn edited(&self, input: &CopyInput<'_>, seen: Head, class: StorageClass) -> Head {
+        let life = match class == seen.storage_class {
+            true => seen.life,
+            false => Life { restore: None, transition_s: None, ..seen.life },
+        };
         Head {
+            life,
             attributes: input.attributes.clone(),
             acl: input.acl.unwrap_or(seen.acl),
             tags: match input.tagging_directive {
@@ -253,10 +266,14 @@ impl Core {
         let partition = place.partition(key);
         let head_key = keys::head(key);
         let hints = vec![head_key.clone()];
+        let now_ms = self.now_ms();
         self.change_in(place, partition, hints, Gate::Open, move |view, bucket| {
             let same = read_head(view, &head_key)?.as_ref() == Some(&seen);
             if !same || bucket.versioning.is_some() {
                 return Ok((Writes::none(), None));
+            }
+            if bucket.retention.protects(&seen, now_ms) {
+                return refuse(CopyError::Immutable);
             }
             let written =
                 Written { etag: new.etag(), modified_s: new.modified_s, version_id: None };
@@ -282,6 +299,7 @@ fn of_source(error: ReadObjectError) -> CopyError {
         ReadObjectError::DeleteMarker { version, named } => {
             CopyError::SourceDeleteMarker { version, named }
         }
+        ReadObjectError::Frozen => CopyError::SourceFrozen,
         ReadObjectError::Store(failure) => failure.into(),
     }
 }

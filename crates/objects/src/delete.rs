@@ -15,6 +15,7 @@ use crate::{
     BucketError, DeleteError, DeleteIf, DeleteInput, DeleteOutput, Failure, VersionId,
     core::{Core, Denied, Gate, Place, Stop, Verdict},
     records::{BucketRecord, BucketState, Head},
+    retention,
     version::{let_go, read_head},
     versioning::{self, Names, Removal, Stamp, new_marker, read_current},
     words::ObjectKey,
@@ -33,7 +34,7 @@ const REMOVE_TRIES: usize = 64;
 /// What one transaction on many keys came to.
 enum Told {
     /// The answers, and whether anything was let go.
-    Done(Vec<DeleteOutput>, bool),
+    Done(Vec<Result<DeleteOutput, DeleteError>>, bool),
     /// Versions are kept here, and these keys are too many for that.
     TooMany,
 }
@@ -55,7 +56,7 @@ impl Core {
         only: DeleteIf,
     ) -> Result<DeleteOutput, DeleteError> {
         let deleted = self.delete_in(place, place.partition(key), vec![key.clone()], only).await?;
-        Ok(deleted.into_iter().next().unwrap_or_default())
+        deleted.into_iter().next().unwrap_or_else(|| Ok(DeleteOutput::default()))
     }
 
     pub(crate) async fn delete_many(
@@ -93,7 +94,9 @@ impl Core {
                 let told = self.delete_in(&place, *partition, keys, DeleteIf::Any).await;
                 for (i, &at) in part.iter().enumerate() {
                     answers[at] = match &told {
-                        Ok(deleted) => Ok(deleted.get(i).cloned().unwrap_or_default()),
+                        Ok(deleted) => {
+                            deleted.get(i).cloned().unwrap_or_else(|| Ok(DeleteOutput::default()))
+                        }
                         Err(error) => Err(error.clone()),
                     };
                 }
@@ -159,6 +162,7 @@ impl Core {
             let output = DeleteOutput { version_id: Some(id), ..DeleteOutput::default() };
             match removal {
                 Removal::None => return Ok(output),
+                Removal::Protected => return Err(DeleteError::Immutable),
                 Removal::Look(under) => {
                     found = Some(self.look_below(partition, &names, under).await?);
                 }
@@ -180,7 +184,7 @@ impl Core {
         partition: Partition,
         named: Vec<ObjectKey>,
         only: DeleteIf,
-    ) -> Result<Vec<DeleteOutput>, DeleteError> {
+    ) -> Result<Vec<Result<DeleteOutput, DeleteError>>, DeleteError> {
         if let Some(deleted) = self.delete_at_once(place, partition, &named, only).await? {
             return Ok(deleted);
         }
@@ -199,7 +203,7 @@ impl Core {
         partition: Partition,
         named: &[ObjectKey],
         only: DeleteIf,
-    ) -> Result<Option<Vec<DeleteOutput>>, DeleteError> {
+    ) -> Result<Option<Vec<Result<DeleteOutput, DeleteError>>>, DeleteError> {
         let names: Vec<Names> = named.iter().map(Names::of).collect();
         let versioning = place.catalogue.versioning;
         let hints: Vec<_> = names.iter().flat_map(|names| names.hints(versioning)).collect();
@@ -262,7 +266,11 @@ fn take_away(
     let mut any_let_go = false;
     for names in names {
         let head = read_current(view, names, bucket)?.filter(|head| fits(Some(head), only));
-        deleted.push(DeleteOutput { existed: head.is_some(), ..DeleteOutput::default() });
+        if head.as_ref().is_some_and(|head| bucket.retention.protects(head, stamp.now_ms)) {
+            deleted.push(Err(DeleteError::Immutable));
+            continue;
+        }
+        deleted.push(Ok(DeleteOutput { existed: head.is_some(), ..DeleteOutput::default() }));
         if let Some(head) = head {
             writes.delete(names.head.clone());
             if !mutants::on(Mutant::DeleteInTwoSteps) {
@@ -293,8 +301,12 @@ fn cover(
     let mut any_let_go = false;
     for (at, names) in names.iter().enumerate() {
         let current = read_current(view, names, bucket)?;
+        if retention::forbids_over(bucket, current.as_ref(), stamp.now_ms) {
+            deleted.push(Err(DeleteError::Immutable));
+            continue;
+        }
         if !fits(current.as_ref(), only) {
-            deleted.push(DeleteOutput::default());
+            deleted.push(Ok(DeleteOutput::default()));
             continue;
         }
         let mut marker = new_marker(current.as_ref(), stamp.now_ms);
@@ -304,11 +316,11 @@ fn cover(
         let payload = Payload::None;
         any_let_go |=
             versioning::add(both, names, bucket, current.as_ref(), &mut marker, payload, stamp)?;
-        deleted.push(DeleteOutput {
+        deleted.push(Ok(DeleteOutput {
             existed: versioning::object(current.as_ref()).is_some(),
             delete_marker: true,
             version_id: Some(marker.version_id),
-        });
+        }));
     }
     Ok((writes, Told::Done(deleted, any_let_go)))
 }

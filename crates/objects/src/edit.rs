@@ -64,17 +64,17 @@ impl Core {
 }
 
 /// The record of a version that is an object, as a body sees it, and its key.
-fn find(
+pub(crate) fn find<E: From<ReadObjectError>>(
     view: &dyn View,
     names: &Names,
     bucket: &BucketRecord,
     version: Option<VersionId>,
-) -> Result<(bytes::Bytes, Head), Stop<ReadObjectError>> {
+) -> Result<(bytes::Bytes, Head), Stop<E>> {
     let current = read_current(view, names, bucket)?;
     let Some(id) = version else {
         return match current {
-            None => refuse(ReadObjectError::NoSuchKey),
-            Some(head) if head.is_marker() => refuse(ReadObjectError::marker(&head, false)),
+            None => refuse(ReadObjectError::NoSuchKey.into()),
+            Some(head) if head.is_marker() => refuse(ReadObjectError::marker(&head, false).into()),
             Some(head) => Ok((names.head.clone(), head)),
         };
     };
@@ -90,8 +90,8 @@ fn find(
         },
     };
     match found {
-        None => refuse(ReadObjectError::NoSuchVersion),
-        Some((_, head)) if head.is_marker() => refuse(ReadObjectError::marker(&head, true)),
+        None => refuse(ReadObjectError::NoSuchVersion.into()),
+        Some((_, head)) if head.is_marker() => refuse(ReadObjectError::marker(&head, true).into()),
         Some(found) => Ok(found),
     }
 }

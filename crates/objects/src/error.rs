@@ -190,6 +190,9 @@ pub enum AppendError {
     /// The object is under retention.
     #[error("the object is immutable")]
     Immutable,
+    /// Objects of this bucket may have retentions of their own, and so none is appended to.
+    #[error("a bucket of objects with retention takes no appends")]
+    BucketRetained,
     /// The object has another length; this was its durable state (I4). An absent object has length 0 and CRC 0.
     #[error("the object has {length} bytes")]
     PositionMismatch {
@@ -269,6 +272,9 @@ pub enum ReadObjectError {
         /// The request named it; else it is the current version.
         named: bool,
     },
+    /// Its class asks for a restore before it is read.
+    #[error("the object is not restored")]
+    Frozen,
     /// The store's trouble.
     #[error(transparent)]
     Store(#[from] Failure),
@@ -320,6 +326,9 @@ pub enum CopyError {
     /// The source is appendable, and such are not copied here.
     #[error("an appendable object is not copied")]
     SourceAppendable,
+    /// The source's class asks for a restore before it is read.
+    #[error("the source is not restored")]
+    SourceFrozen,
     /// A condition on the source failed: answered 412 with the header's name.
     #[error("the condition {0} failed")]
     PreconditionFailed(&'static str),

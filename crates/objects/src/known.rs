@@ -223,6 +223,7 @@ mod tests {
             versioning_epoch: 0,
             spreading: false,
             created_ms: 0,
+            retention: Default::default(),
         }
     }
 

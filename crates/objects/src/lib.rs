@@ -46,6 +46,8 @@ mod read;
 mod readers;
 mod reaper;
 mod records;
+mod restore;
+mod retention;
 mod scrub;
 mod settings;
 mod stat;
@@ -84,6 +86,11 @@ pub use object::{
 pub use objects::{KeptBlobs, Objects};
 pub use ossia_store::Health;
 pub use read::{Download, OpenObject};
+pub use restore::{RestoreError, RestoreInput, RestoreOutput, RestoreState, RestoreTier};
+pub use retention::{
+    BucketWorm, DefaultRetention, Lifetime, ObjectRetention, ObjectWormRules, RETENTION_DAYS_MAX,
+    RetentionChange, RetentionError, RetentionMode, RetentionPeriod, WormError,
+};
 pub use scrub::{Scrub, ScrubFigures};
 pub use settings::{Packing, Settings};
 pub use symlink::{PutSymlinkInput, PutSymlinkOutput};

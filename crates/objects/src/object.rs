@@ -1,7 +1,7 @@
 //! Objects as callers see them: inputs and outputs.
 
 use crate::{
-    Body, DeleteIf, VersionId,
+    Body, DeleteIf, Lifetime, VersionId,
     words::{
         Attributes, BucketName, Conditions, Directive, ObjectAcl, ObjectKey, ObjectType,
         StorageClass,
@@ -52,6 +52,8 @@ pub struct ObjectInfo {
     pub link_target: Option<ObjectKey>,
     /// Its version, in a bucket that has or had versions.
     pub version_id: Option<VersionId>,
+    /// What happened to it beside its content.
+    pub lifetime: Lifetime,
 }
 
 /// Puts an object, replacing what is there.

@@ -264,7 +264,7 @@ impl Objects {
         self.core.head(bucket, key, version).await
     }
 
-    /// Opens an object for reading.
+    /// Opens an object for reading. One of an archive class must have been restored.
     ///
     /// # Errors
     /// [`ReadObjectError`].
@@ -273,7 +273,7 @@ impl Objects {
         bucket: &BucketName,
         key: &ObjectKey,
     ) -> Result<OpenObject, ReadObjectError> {
-        self.core.get(bucket, key, None).await
+        self.get_version(bucket, key, None).await
     }
 
     /// Opens a version for reading; the current one where none is named.
@@ -286,7 +286,11 @@ impl Objects {
         key: &ObjectKey,
         version: Option<VersionId>,
     ) -> Result<OpenObject, ReadObjectError> {
-        self.core.get(bucket, key, version).await
+        let open = self.core.get(bucket, key, version).await?;
+        if open.info.is_frozen(self.core.now_ms()) {
+            return Err(ReadObjectError::Frozen);
+        }
+        Ok(open)
     }
 
     /// Changes the ACL of an object, or of a version of one, and nothing else of it.

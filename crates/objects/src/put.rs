@@ -15,6 +15,7 @@ impl Core {
         let PutInput { bucket, key, creation, body, forbid_overwrite } = input;
         let place = self.place::<PutError>(&bucket).await?;
         self.check_overwrite::<PutError>(&place, &key, forbid_overwrite).await?;
+        self.check_protected::<PutError>(&place, &key).await?;
         let max = self.settings.put_max_bytes;
         let limits = Limits {
             inline_bytes_max: self.settings.inline_bytes_max,

@@ -184,7 +184,11 @@ impl Core {
             let (page, resume) = self.catalogue_page(start, &prefix, PAGE).await?;
             for (name, catalogue) in page {
                 let undecided = self.now_ms().saturating_sub(catalogue.since_ms) > UNDECIDED_MS;
-                if catalogue.spreading || (catalogue.state != BucketState::Open && undecided) {
+                let open = catalogue.state == BucketState::Open;
+                if catalogue.spreading
+                    || (!open && undecided)
+                    || (open && catalogue.retention.seq > 0)
+                {
                     self.resume_bucket(&name, &catalogue).await?;
                 }
                 for partition in keys::partitions(catalogue.id, catalogue.partitions) {

@@ -7,6 +7,7 @@ mod bucket;
 mod config;
 mod content;
 mod head;
+mod retention;
 mod upload;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -20,6 +21,8 @@ pub(crate) use bucket::{BucketRecord, BucketState, Catalogue, Counters, Dropped}
 pub(crate) use config::ConfigRecord;
 pub(crate) use content::{Extent, Reference, Source, Tombstone};
 pub(crate) use head::{Below, Content, Head, Kind};
+pub use retention::{DefaultRetention, ObjectRetention, RetentionMode, RetentionPeriod};
+pub(crate) use retention::{Life, ObjectWorm, Restore, Retention, Worm};
 pub(crate) use upload::{Leftover, Making, Part, Upload};
 
 /// The format of most records.

@@ -45,6 +45,8 @@ pub struct Settings {
     pub reap_batch: usize,
     /// The largest piece of a body that a read hands out, in bytes. Default 256 KiB. A reader holds at most two.
     pub read_piece_bytes: usize,
+    /// How long a restore takes. Default 5 s.
+    pub restore_delay: Duration,
     /// How runs of small appends are folded into blobs.
     pub packing: Packing,
     /// How everything stored is read in turn.
@@ -147,6 +149,7 @@ impl Default for Settings {
             reap_interval: Duration::from_secs(60),
             reap_batch: 128,
             read_piece_bytes: 256 << 10,
+            restore_delay: Duration::from_secs(5),
             packing: Packing::default(),
             scrub: Scrub::default(),
         }

@@ -34,7 +34,8 @@ impl Core {
         while let Some(start) = next {
             let (page, resume) = self.catalogue_page(start, &prefix, PAGE).await?;
             for (name, catalogue) in page {
-                if catalogue.state == BucketState::Open && !catalogue.spreading {
+                let settled = !catalogue.spreading && catalogue.retention.seq == 0;
+                if catalogue.state == BucketState::Open && settled {
                     continue;
                 }
                 if let Err(failure) = self.resume_bucket(&name, &catalogue).await {

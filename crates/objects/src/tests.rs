@@ -12,5 +12,6 @@ mod multipart;
 mod pack;
 mod put;
 mod reaper;
+mod retention;
 mod support;
 mod versions;

@@ -9,7 +9,10 @@ use crate::{
     VersionId,
     core::{Core, Gate, OperationError, Place, Verdict, refuse},
     keys::{self, ContentId},
-    records::{Below, Content, Extent, Head, Kind, Reference, Source, Stored, Tombstone},
+    records::{
+        Below, Content, Extent, Head, Kind, Life, Reference, Retention, Source, Stored, Tombstone,
+    },
+    retention,
     versioning::{self, Names, read_current},
     words::{Attributes, ObjectAcl, ObjectKey, StorageClass},
 };
@@ -56,6 +59,20 @@ pub(crate) trait OverwriteError: OperationError {
     fn already_exists() -> Self;
 }
 
+/// An error that can say that what is there must stay as it is.
+pub(crate) trait ImmutableError: OverwriteError {
+    fn immutable() -> Self;
+}
+
+macro_rules! immutable_errors {
+    ($($name:ident),*) => {$(
+        impl ImmutableError for crate::$name {
+            fn immutable() -> Self { Self::Immutable }
+        }
+    )*};
+}
+immutable_errors!(CompleteUploadError, CopyError, PutError);
+
 impl OverwriteError for crate::PutError {
     fn already_exists() -> Self {
         Self::AlreadyExists
@@ -82,7 +99,7 @@ impl OverwriteError for crate::CopyError {
 
 impl Core {
     /// Makes a new version current.
-    pub(crate) async fn write_version<E: OverwriteError>(
+    pub(crate) async fn write_version<E: ImmutableError>(
         self: &Arc<Self>,
         place: Place,
         key: ObjectKey,
@@ -121,7 +138,7 @@ impl Core {
         })
     }
 
-    async fn name_version<E: OverwriteError>(
+    async fn name_version<E: ImmutableError>(
         &self,
         place: Place,
         key: ObjectKey,
@@ -139,11 +156,15 @@ impl Core {
                 if forbid_overwrite && bucket.versioning.is_none() && old.is_some() {
                     return refuse(E::already_exists());
                 }
+                if retention::forbids_over(bucket, old.as_ref(), stamp.now_ms) {
+                    return refuse(E::immutable());
+                }
                 let content = match named {
                     Named::Inline(_) => Content::Inline,
                     Named::Blob(content, _) => Content::Extents(content),
                 };
-                let mut head = new_head(&version, content, old.as_ref(), stamp.now_ms);
+                let retention = &bucket.retention;
+                let mut head = new_head(&version, content, old.as_ref(), retention, stamp.now_ms);
                 let mut writes = Writes::none();
                 let mut payload = Payload::None;
                 match &named {
@@ -188,6 +209,25 @@ impl Core {
             None => Ok(()),
         }
     }
+
+    /// The same of what must stay as it is. Costs nothing in a bucket that never had a retention.
+    pub(crate) async fn check_protected<E: ImmutableError>(
+        &self,
+        place: &Place,
+        key: &ObjectKey,
+    ) -> Result<(), E> {
+        let retention = &place.catalogue.retention;
+        // Where versions are kept nothing is overwritten.
+        if retention.seq == 0 || place.catalogue.versioning.is_some() {
+            return Ok(());
+        }
+        let there = self.store.get(place.partition(key), keys::head(key)).await;
+        let there = there.map_err(crate::Failure::from)?;
+        match Head::decode_option(there.as_ref()).map_err(crate::Failure::from)? {
+            Some(head) if retention.protects(&head, self.now_ms()) => Err(E::immutable()),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The head of a new version over an old one, but for its order and its id.
@@ -195,14 +235,16 @@ pub(crate) fn new_head(
     version: &NewVersion,
     content: Content,
     old: Option<&Head>,
+    retention: &Retention,
     now_ms: u64,
 ) -> Head {
+    let modified_s = not_before(old, now_ms);
     Head {
         kind: version.kind.clone(),
         length: version.length,
         crc64: version.crc64,
         content,
-        modified_s: not_before(old, now_ms),
+        modified_s,
         attributes: version.attributes.clone(),
         acl: version.acl,
         tags: version.tags.clone(),
@@ -211,6 +253,7 @@ pub(crate) fn new_head(
         version_id: VersionId::Null,
         below: Below::default(),
         noncurrent_s: None,
+        life: Life { retention: retention.of_new(modified_s), ..Life::default() },
     }
 }
 

@@ -166,6 +166,7 @@ pub(crate) fn new_marker(current: Option<&Head>, now_ms: u64) -> Head {
         version_id: VersionId::Null,
         below: Below::default(),
         noncurrent_s: None,
+        life: Default::default(),
     }
 }
 
@@ -205,6 +206,8 @@ pub(crate) enum Removal {
         marker: bool,
         let_go: bool,
     },
+    /// It must stay.
+    Protected,
     /// It is current: what is below this order must be known.
     Look(u64),
 }
@@ -231,6 +234,9 @@ pub(crate) fn remove<E>(
         let Some(old) = read_head(view, &key)?.filter(|old| old.version_id == id) else {
             return Ok(Removal::None);
         };
+        if bucket.retention.protects(&old, now_ms) {
+            return Ok(Removal::Protected);
+        }
         writes.delete(key);
         if id == VersionId::Null {
             let at = names.current(&current);
@@ -242,6 +248,9 @@ pub(crate) fn remove<E>(
     }
     if only == DeleteIf::Noncurrent {
         return Ok(Removal::None);
+    }
+    if bucket.retention.protects(&current, now_ms) {
+        return Ok(Removal::Protected);
     }
     let newest = match found {
         _ if !current.below.any => None,

@@ -86,7 +86,8 @@ impl Core {
         Err(Failure::Busy.into())
     }
 
-    /// Ends what earlier runs left unfinished: deletions are decided, buckets that were never opened are removed.
+    /// Ends what earlier runs left unfinished: deletions are decided, buckets that were never opened are removed, retention is
+    /// brought to every partition.
     pub(crate) async fn resume_bucket(
         &self,
         name: &BucketName,
@@ -96,7 +97,7 @@ impl Core {
             self.spread_versioning(name, found).await?;
         }
         match found.state {
-            BucketState::Open => Ok(()),
+            BucketState::Open => self.settle_retention(found).await,
             BucketState::Creating => {
                 if self.replace_catalogue(name, found, None).await? {
                     self.clear_copies(found).await?;
@@ -185,7 +186,7 @@ impl Core {
     }
 
     /// Changes a partition's copy, if there is one: none means that the bucket has gone meanwhile.
-    pub(super) async fn change_copy(
+    pub(crate) async fn change_copy(
         &self,
         partition: Partition,
         change: impl Fn(&BucketRecord) -> Option<BucketRecord> + Send + Sync + 'static,

@@ -22,6 +22,7 @@ use crate::{
     core::{Core, Gate, Place, Verdict, refuse},
     keys::{self, ContentId},
     records::{Content, Damage, Extent, Kind, Leftover, Part, Reference, Source, Stored, Upload},
+    retention,
     version::{NewVersion, new_head, put_extent},
     versioning::{self, Names, read_current},
     words::{ObjectAcl, ObjectKey, crc64, etag},
@@ -124,6 +125,7 @@ impl Core {
             let found = found.await?;
             let there = self.parts_of(work.partition, work.id, 0, usize::MAX).await?;
             let plan = plan(chosen, &there, self.settings.part_min_bytes)?;
+            self.check_protected::<CompleteUploadError>(&work.place, &work.key).await?;
             if found.staged.is_some() {
                 self.take_back(work, &there).await?;
                 // What was read is no longer so.
@@ -228,6 +230,9 @@ impl Core {
             if work.forbid_overwrite && bucket.versioning.is_none() && old.is_some() {
                 return refuse(CompleteUploadError::AlreadyExists);
             }
+            if retention::forbids_over(bucket, old.as_ref(), now_ms) {
+                return refuse(CompleteUploadError::Immutable);
+            }
             let version = NewVersion {
                 kind: Kind::Multipart { etag: etag.clone() },
                 length,
@@ -241,7 +246,7 @@ impl Core {
                 0 => Content::Inline,
                 _ => Content::Extents(content),
             };
-            let mut head = new_head(&version, at, old.as_ref(), now_ms);
+            let mut head = new_head(&version, at, old.as_ref(), &bucket.retention, now_ms);
             let mut writes = Writes::none();
             let both = (view, &mut writes);
             let none = Payload::None;

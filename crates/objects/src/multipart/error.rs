@@ -118,7 +118,7 @@ impl UploadPartCopyError {
     pub(super) fn of_source(error: ReadObjectError) -> Self {
         match error {
             ReadObjectError::NoSuchBucket => Self::NoSuchSourceBucket,
-            ReadObjectError::NoSuchKey => Self::NoSuchSourceKey,
+            ReadObjectError::NoSuchKey | ReadObjectError::Frozen => Self::NoSuchSourceKey,
             ReadObjectError::NoSuchVersion => Self::NoSuchSourceVersion,
             ReadObjectError::DeleteMarker { version, named } => {
                 Self::SourceDeleteMarker { version, named }

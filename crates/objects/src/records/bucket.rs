@@ -1,6 +1,9 @@
 //! Records of buckets.
 
-use super::{FORMAT, FORMAT_VERSIONS, Stored};
+use super::{
+    FORMAT, FORMAT_VERSIONS, Stored,
+    retention::{Retention, RetentionWire},
+};
 use crate::words::{BucketAcl, Redundancy, StorageClass, Versioning};
 
 /// Where a bucket stands in its life.
@@ -57,6 +60,8 @@ pub(crate) struct Catalogue {
     /// Not every partition knows of the latest change yet.
     pub(crate) spreading: bool,
     pub(crate) created_ms: u64,
+    /// What its copies in the partitions say, or are to say.
+    pub(crate) retention: Retention,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -85,6 +90,8 @@ pub(crate) struct CatalogueWire {
     versioning_epoch: u64,
     #[prost(bool, tag = "12")]
     spreading: bool,
+    #[prost(message, optional, tag = "20")]
+    retention: Option<RetentionWire>,
 }
 
 impl Stored for Catalogue {
@@ -93,7 +100,7 @@ impl Stored for Catalogue {
     type Wire = CatalogueWire;
 
     fn format(&self) -> u8 {
-        format_of(self.versioning)
+        format_of(self.versioning, &self.retention)
     }
 
     fn to_wire(&self) -> CatalogueWire {
@@ -117,6 +124,7 @@ impl Stored for Catalogue {
             created_ms: self.created_ms,
             versioning_epoch: self.versioning_epoch,
             spreading: self.spreading,
+            retention: self.retention.to_wire(),
         }
     }
 
@@ -146,13 +154,15 @@ impl Stored for Catalogue {
             versioning_epoch: wire.versioning_epoch,
             spreading: wire.spreading,
             created_ms: wire.created_ms,
+            retention: Retention::from_wire(wire.retention)?,
         })
     }
 }
 
-/// A program that knows no versions would overwrite and lose some.
-fn format_of(versioning: Option<Versioning>) -> u8 {
-    if versioning.is_some() { FORMAT_VERSIONS } else { FORMAT }
+/// A program that knows no versions would overwrite and lose some, and one that knows no retention what is protected.
+fn format_of(versioning: Option<Versioning>, retention: &Retention) -> u8 {
+    let plain = versioning.is_none() && *retention == Retention::default();
+    if plain { FORMAT } else { FORMAT_VERSIONS }
 }
 
 fn versioning_to_wire(versioning: Option<Versioning>) -> u32 {
@@ -207,6 +217,8 @@ pub(crate) struct BucketRecord {
     pub(crate) versioning: Option<Versioning>,
     /// The change that `versioning` comes from; 0 before the first.
     pub(crate) versioning_epoch: u64,
+    /// Forbids what transactions here would do.
+    pub(crate) retention: Retention,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -219,6 +231,8 @@ pub(crate) struct BucketWire {
     versioning: u32,
     #[prost(uint64, tag = "4")]
     versioning_epoch: u64,
+    #[prost(message, optional, tag = "20")]
+    retention: Option<RetentionWire>,
 }
 
 impl Stored for BucketRecord {
@@ -227,7 +241,7 @@ impl Stored for BucketRecord {
     type Wire = BucketWire;
 
     fn format(&self) -> u8 {
-        format_of(self.versioning)
+        format_of(self.versioning, &self.retention)
     }
 
     fn to_wire(&self) -> BucketWire {
@@ -236,6 +250,7 @@ impl Stored for BucketRecord {
             epoch: self.epoch,
             versioning: versioning_to_wire(self.versioning),
             versioning_epoch: self.versioning_epoch,
+            retention: self.retention.to_wire(),
         }
     }
 
@@ -246,6 +261,7 @@ impl Stored for BucketRecord {
                 epoch: wire.epoch,
                 versioning: versioning_from_wire(wire.versioning)?,
                 versioning_epoch: wire.versioning_epoch,
+                retention: Retention::from_wire(wire.retention)?,
             }),
             BucketState::Creating | BucketState::Reopening => Err("state of a catalogue record"),
         }

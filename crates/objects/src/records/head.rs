@@ -5,9 +5,10 @@ use bytes::Bytes;
 use super::{
     Stored,
     bucket::{class_from_wire, class_to_wire},
+    retention::{FORMAT_RETAINED, Life, LifeWire, format_of},
 };
 use crate::{
-    ObjectInfo, VersionId,
+    Lifetime, ObjectInfo, VersionId,
     keys::ContentId,
     words::{Attributes, ObjectAcl, ObjectKey, ObjectType, StorageClass, etag},
 };
@@ -69,6 +70,8 @@ pub(crate) struct Head {
     pub(crate) below: Below,
     /// Since when another is current, in seconds: when that one was made. `None` of the current version.
     pub(crate) noncurrent_s: Option<u64>,
+    /// What happens to it beside its content.
+    pub(crate) life: Life,
 }
 
 /// What a key's current version knows of its older ones. Nothing, in a bucket that never had versions.
@@ -143,6 +146,7 @@ impl Head {
             tags: self.tags,
             storage_class: self.storage_class,
             version_id: versioned.then_some(self.version_id),
+            lifetime: Lifetime(self.life),
         }
     }
 }
@@ -198,6 +202,8 @@ pub(crate) struct HeadWire {
     order_past: u64,
     #[prost(uint64, optional, tag = "33")]
     noncurrent_s: Option<u64>,
+    #[prost(message, optional, tag = "40")]
+    life: Option<LifeWire>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -241,6 +247,11 @@ pub(crate) struct FieldWire {
 impl Stored for Head {
     const NAME: &'static str = "head";
     type Wire = HeadWire;
+    const NEWEST: u8 = FORMAT_RETAINED;
+
+    fn format(&self) -> u8 {
+        format_of(self.life.is_retained())
+    }
 
     fn to_wire(&self) -> HeadWire {
         let mut wire = HeadWire {
@@ -264,6 +275,7 @@ impl Stored for Head {
             storage_class: class_to_wire(self.storage_class),
             tags: tags_to_wire(&self.tags),
             attributes: attributes_to_wire(&self.attributes),
+            life: self.life.to_wire(),
             ..HeadWire::default()
         };
         match &self.kind {
@@ -327,6 +339,7 @@ impl Stored for Head {
             },
             below: Below { any: wire.older, null: wire.null_order, past: wire.order_past },
             noncurrent_s: wire.noncurrent_s,
+            life: Life::from_wire(wire.life)?,
         })
     }
 }

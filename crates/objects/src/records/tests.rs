@@ -24,6 +24,7 @@ fn head() -> Head {
         version_id: VersionId::Null,
         below: Below::default(),
         noncurrent_s: None,
+        life: Life::default(),
     }
 }
 
@@ -79,6 +80,45 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn arb_life()(
+        retention in proptest::option::of((any::<bool>(), any::<u64>())),
+        hold in any::<Option<bool>>(),
+        restore in any::<Option<(u64, u64)>>(),
+        transition_s in any::<Option<u64>>(),
+    ) -> Life {
+        let mode = |strict| match strict {
+            true => RetentionMode::Compliance,
+            false => RetentionMode::Governance,
+        };
+        Life {
+            retention: retention
+                .map(|(strict, until)| ObjectRetention { mode: mode(strict), until }),
+            hold,
+            restore: restore.map(|(ready_ms, expires_ms)| Restore { ready_ms, expires_ms }),
+            transition_s,
+        }
+    }
+}
+
+prop_compose! {
+    fn arb_retention()(
+        seq in 1..u64::MAX,
+        worm in proptest::option::of(("[A-F0-9]{32}", any::<bool>(), any::<u32>(), any::<u64>())),
+        objects in proptest::option::of(proptest::option::of((any::<bool>(), 1..99_u32))),
+    ) -> Retention {
+        let default = |(days, n)| DefaultRetention {
+            mode: if days { RetentionMode::Compliance } else { RetentionMode::Governance },
+            period: if days { RetentionPeriod::Days(n) } else { RetentionPeriod::Years(n) },
+        };
+        Retention {
+            seq,
+            worm: worm.map(|(id, locked, days, created_ms)| Worm { id, locked, days, created_ms }),
+            objects: objects.map(|given| ObjectWorm { default: given.map(default) }),
+        }
+    }
+}
+
+prop_compose! {
     fn arb_head()(
         kind in arb_kind(),
         (length, crc64, modified_s, order) in any::<(u64, u64, u64, u64)>(),
@@ -90,6 +130,7 @@ prop_compose! {
         version_id in proptest::option::of(any::<[u8; 16]>()),
         below in any::<(bool, Option<u64>, u64)>(),
         noncurrent_s in any::<Option<u64>>(),
+        life in arb_life(),
     ) -> Head {
         Head {
             kind,
@@ -105,11 +146,35 @@ prop_compose! {
             version_id: version_id.map_or(VersionId::Null, VersionId::Made),
             below: Below { any: below.0, null: below.1, past: below.2 },
             noncurrent_s,
+            life,
         }
     }
 }
 
+/// Or an older program would rewrite them and drop the protection.
+#[test]
+fn records_that_protect_have_a_format_that_older_programs_refuse() {
+    let mut held = head();
+    held.life.restore = Some(Restore { ready_ms: 1, expires_ms: 2 });
+    assert_eq!(held.encode()[0], 1);
+    held.life.hold = Some(true);
+    assert_eq!(held.encode()[0], 2);
+    let worm = Worm { id: "A".into(), locked: false, days: 1, created_ms: 1 };
+    let retention = Retention { seq: 1, worm: Some(worm), objects: None };
+    let bucket =
+        |retention| BucketRecord { state: BucketState::Open, epoch: 0, versioning: None, versioning_epoch: 0, retention };
+    assert_eq!(bucket(Retention::default()).encode()[0], 1);
+    assert_eq!(bucket(retention).encode()[0], 2);
+}
+
 proptest! {
+    #[test]
+    fn retentions_come_back_as_they_were(retention in arb_retention()) {
+        let state = BucketState::Open;
+        let bucket = BucketRecord { state, epoch: 3, versioning: None, versioning_epoch: 0, retention };
+        prop_assert_eq!(BucketRecord::decode(&bucket.encode()), Ok(bucket));
+    }
+
     #[test]
     fn heads_come_back_as_they_were(head in arb_head()) {
         prop_assert_eq!(Head::decode(&head.encode()), Ok(head));

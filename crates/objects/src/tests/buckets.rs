@@ -266,7 +266,13 @@ async fn a_write_that_finds_its_bucket_closing_waits_and_then_says_busy() {
     let found: Catalogue = world.catalogue().await[0].clone();
     let set = async |state| {
         let catalogue = Catalogue { state, epoch: 1, ..found.clone() };
-        let copy = BucketRecord { state, epoch: 1, versioning: None, versioning_epoch: 0 };
+        let copy = BucketRecord {
+            state,
+            epoch: 1,
+            versioning: None,
+            versioning_epoch: 0,
+            retention: Default::default(),
+        };
         for (partition, key, value) in [
             (keys::SYSTEM, keys::catalogue(&logs()), catalogue.encode()),
             (ossia_store::Partition(found.id << 16), keys::bucket(), copy.encode()),

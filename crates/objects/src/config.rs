@@ -28,7 +28,7 @@ mod rules;
 /// Longest documents of one kind together, in bytes: below the mebibyte of a transaction (I7).
 pub const CONFIGURATION_BYTES_MAX: usize = 768 << 10;
 
-/// The kinds of configuration. The byte is part of the format; those below `0x40` are read for every request.
+/// The kinds of configuration. The byte is part of the format; those up to `0x40` are read for every request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum ConfigKind {
@@ -81,7 +81,7 @@ impl ConfigKind {
 }
 
 /// The byte that kinds read for every request are below.
-const FRONT_END: u8 = 0x40;
+const FRONT_END: u8 = 0x41;
 /// The id that the account's configurations stand under; no bucket has it.
 const ACCOUNT: u64 = 0;
 

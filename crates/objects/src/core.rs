@@ -14,6 +14,7 @@ use crate::{
     UploadPartCopyError, UploadPartError,
     keys::{self, SYSTEM},
     known::{KnownBuckets, Seen},
+    lifecycle,
     multipart::Completions,
     packer::Packer,
     readers::Readers,
@@ -43,6 +44,7 @@ pub(crate) struct Core {
     pub(crate) reaper: Arc<Signals>,
     pub(crate) packer: Arc<Packer>,
     pub(crate) scrub: scrub::Told,
+    pub(crate) lifecycle: lifecycle::Told,
     pub(crate) stats: StatCache,
     pub(crate) known: KnownBuckets,
     /// Room for work that outlives its request.

@@ -35,6 +35,7 @@ pub mod fuzzing;
 mod intake;
 mod keys;
 mod known;
+mod lifecycle;
 mod list;
 mod multipart;
 mod object;
@@ -71,6 +72,7 @@ pub use error::{
     AppendError, BucketError, BucketSetting, CopyError, CreateBucketError, DeleteBucketError,
     DeleteError, Failure, ListError, OpenError, PutError, ReadObjectError, SealError,
 };
+pub use lifecycle::{Expiration, Lifecycle, LifecycleFigures};
 pub use list::{ListVersionsInput, ListVersionsOutput, VersionInfo};
 pub use multipart::{
     AbortUploadInput, ChosenParts, CompleteUploadError, CompleteUploadInput, CompleteUploadOutput,

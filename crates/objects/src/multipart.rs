@@ -174,7 +174,7 @@ impl Core {
         .await
     }
 
-    async fn abort_upload(&self, input: AbortUploadInput) -> Result<(), UploadError> {
+    pub(crate) async fn abort_upload(&self, input: AbortUploadInput) -> Result<(), UploadError> {
         let AbortUploadInput { bucket, key, upload: id } = input;
         let place = self.place::<UploadError>(&bucket).await?;
         let partition = place.partition(&key);

@@ -15,6 +15,7 @@ use crate::{
     SealError, SealInput, SealOutput, Settings, VersionId,
     core::{Core, DETACHED_MAX},
     known::KnownBuckets,
+    lifecycle::{self, LifecycleTask},
     multipart::Completions,
     packer::{Packer, PackerTask},
     reaper::ReaperTask,
@@ -37,6 +38,7 @@ pub struct Objects {
     reaper: Arc<ReaperTask>,
     packer: Arc<PackerTask>,
     scrub: Arc<ScrubTask>,
+    lifecycle: Arc<LifecycleTask>,
 }
 
 impl fmt::Debug for Objects {
@@ -68,6 +70,7 @@ impl Objects {
             reaper: Arc::default(),
             packer,
             scrub: scrub::Told::default(),
+            lifecycle: lifecycle::Told::default(),
             stats: StatCache::default(),
             completions: Completions::default(),
         };
@@ -76,11 +79,13 @@ impl Objects {
         let reaper = Arc::new(ReaperTask::start(Arc::clone(&core)));
         let packer = Arc::new(PackerTask::start(Arc::clone(&core)));
         let scrub = Arc::new(ScrubTask::start(Arc::clone(&core)));
-        Ok(Self { core, reaper, packer, scrub })
+        let lifecycle = Arc::new(LifecycleTask::start(Arc::clone(&core)));
+        Ok(Self { core, reaper, packer, scrub, lifecycle })
     }
 
     /// Stops background work, in bounded time. The store stays open.
     pub async fn close(&self) {
+        self.lifecycle.stop().await;
         self.scrub.stop().await;
         self.packer.stop().await;
         self.reaper.stop().await;

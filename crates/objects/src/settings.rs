@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::Scrub;
+use crate::{Lifecycle, Scrub};
 
 /// 5 GiB, OSS's limit for one upload and for an appendable object.
 const FIVE_GIB: u64 = 5 << 30;
@@ -51,6 +51,8 @@ pub struct Settings {
     pub packing: Packing,
     /// How everything stored is read in turn.
     pub scrub: Scrub,
+    /// How the rules of buckets are followed.
+    pub lifecycle: Lifecycle,
 }
 
 /// When runs of small appends are folded into blobs, and how gently.
@@ -152,6 +154,7 @@ impl Default for Settings {
             restore_delay: Duration::from_secs(5),
             packing: Packing::default(),
             scrub: Scrub::default(),
+            lifecycle: Lifecycle::default(),
         }
     }
 }
@@ -165,6 +168,7 @@ impl Settings {
         self.part_batch = self.part_batch.clamp(1, 224);
         self.read_piece_bytes = self.read_piece_bytes.clamp(1 << 10, 4 << 20);
         self.packing = self.packing.clamped();
+        self.lifecycle = self.lifecycle.clamped();
         self.reap_interval = self.reap_interval.max(Duration::from_millis(10));
         self
     }

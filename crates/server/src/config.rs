@@ -61,6 +61,10 @@ pub struct Config {
     pub packing: Packing,
     /// How everything stored is read in turn.
     pub scrub: Scrub,
+    /// Restores of archived objects.
+    pub restore: Restore,
+    /// How the lifecycle rules of buckets are followed.
+    pub lifecycle: Lifecycle,
     /// What operators see.
     pub metrics: Metrics,
 }
@@ -323,6 +327,38 @@ impl Default for Scrub {
     }
 }
 
+/// Restores of archived objects. Classes are labels here, so a restore takes as long as it is told to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Restore {
+    /// How long a restore takes, in milliseconds, at most an hour. Default 5,000.
+    pub delay_ms: u64,
+}
+
+impl Default for Restore {
+    fn default() -> Restore {
+        Restore { delay_ms: 5_000 }
+    }
+}
+
+/// How the lifecycle rules of buckets are followed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Lifecycle {
+    /// How often everything is looked at, in seconds; 0 for never. Default 3,600. What is due is due at midnight, in UTC.
+    pub every_s: u64,
+    /// The length of a day of the rules, in seconds, 1 or more. Default 86,400; shorter ones are for tests.
+    pub day_seconds: u64,
+    /// The most records looked at a second, 1 or more. Default 5,000.
+    pub records_per_s: u32,
+}
+
+impl Default for Lifecycle {
+    fn default() -> Lifecycle {
+        Lifecycle { every_s: 3_600, day_seconds: 86_400, records_per_s: 5_000 }
+    }
+}
+
 /// What operators see.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -356,6 +392,8 @@ impl Default for Config {
             engine: Engine::default(),
             packing: Packing::default(),
             scrub: Scrub::default(),
+            restore: Restore::default(),
+            lifecycle: Lifecycle::default(),
             metrics: Metrics::default(),
         }
     }
@@ -582,6 +620,15 @@ impl Config {
         }
         if self.packing.pause_factor > 1_000 {
             return range("packing.pause_factor", "at most 1,000 is possible");
+        }
+        if self.restore.delay_ms > 3_600_000 {
+            return range("restore.delay_ms", "at most an hour is possible");
+        }
+        if self.lifecycle.day_seconds == 0 {
+            return range("lifecycle.day_seconds", "at least 1 is needed");
+        }
+        if self.lifecycle.records_per_s == 0 {
+            return range("lifecycle.records_per_s", "at least 1 is needed");
         }
         if !self.metrics.listen.is_empty() && self.metrics.address().is_none() {
             return range(

@@ -210,6 +210,7 @@ impl Sources {
             .own()
             .into_iter()
             .chain(self.scrub())
+            .chain(self.lifecycle())
             .chain(self.figures.iter().flat_map(|ask| ask()))
         {
             head(&mut text, figure.name, figure.help, figure.kind);
@@ -320,6 +321,48 @@ impl Sources {
                 "when the scrub last came to its end, since 1970; 0 before that",
                 gauge,
                 told.finished_ms / 1_000,
+            ),
+        ]
+    }
+
+    fn lifecycle(&self) -> [Figure; 7] {
+        let told = self.objects.lifecycle();
+        let counter = |name, help, value| Figure { name, help, kind: FigureKind::Counter, value };
+        [
+            counter(
+                "ossia_lifecycle_rounds_total",
+                "times that the lifecycle worker has looked at everything",
+                told.rounds,
+            ),
+            counter(
+                "ossia_lifecycle_records_total",
+                "records that the lifecycle worker has looked at",
+                told.records,
+            ),
+            counter(
+                "ossia_lifecycle_expired_total",
+                "objects deleted by lifecycle rules",
+                told.expired,
+            ),
+            counter(
+                "ossia_lifecycle_transitioned_total",
+                "objects whose class lifecycle rules have changed",
+                told.transitioned,
+            ),
+            counter(
+                "ossia_lifecycle_trimmed_total",
+                "older versions and lone delete markers removed by lifecycle rules",
+                told.trimmed,
+            ),
+            counter(
+                "ossia_lifecycle_aborted_total",
+                "multipart uploads given up by lifecycle rules",
+                told.aborted,
+            ),
+            counter(
+                "ossia_lifecycle_failures_total",
+                "rounds, or buckets of one, that the lifecycle worker could not bring to their end",
+                told.failures,
             ),
         ]
     }

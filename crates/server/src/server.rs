@@ -2,7 +2,7 @@
 
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use ossia_objects::{Clock, Objects, Packing, Scrub, Settings};
+use ossia_objects::{Clock, Lifecycle, Objects, Packing, Scrub, Settings};
 use ossia_protocol::addressing::Addressing;
 use thiserror::Error;
 use tokio::net::TcpSocket;
@@ -168,6 +168,12 @@ pub fn object_settings(config: &Config) -> Settings {
             bytes_per_s: config.scrub.bytes_per_s,
             every: Duration::from_secs(config.scrub.every_hours.saturating_mul(3_600)),
             settle: Duration::from_millis(config.scrub.settle_ms),
+        },
+        restore_delay: Duration::from_millis(config.restore.delay_ms),
+        lifecycle: Lifecycle {
+            every: Duration::from_secs(config.lifecycle.every_s),
+            day: Duration::from_secs(config.lifecycle.day_seconds),
+            records_per_s: config.lifecycle.records_per_s,
         },
         ..Settings::default()
     }

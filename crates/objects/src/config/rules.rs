@@ -1,8 +1,10 @@
 //! What requests to a bucket are decided by, read once.
 
+use std::sync::Arc;
+
 use ossia_protocol::xml::config::{
-    CorsConfiguration, LoggingConfiguration, OverwriteConfiguration, PolicySummary,
-    PublicAccessBlockConfiguration, QuotaConfiguration, RefererConfiguration,
+    CorsConfiguration, LifecycleConfiguration, LoggingConfiguration, OverwriteConfiguration,
+    PolicySummary, PublicAccessBlockConfiguration, QuotaConfiguration, RefererConfiguration,
     RequestPaymentConfiguration, Tagging, WebsiteConfiguration,
 };
 
@@ -35,6 +37,8 @@ pub struct BucketRules {
     pub overwrite: OverwriteConfiguration,
     /// How much it may hold.
     pub quota: Option<QuotaConfiguration>,
+    /// When its objects expire.
+    pub lifecycle: Option<Arc<LifecycleConfiguration>>,
     /// What is known of its policy.
     pub policy: Option<PolicySummary>,
     /// The bytes of all documents.
@@ -88,8 +92,12 @@ impl BucketRules {
             }
             ConfigKind::Quota => self.quota = Some(QuotaConfiguration::parse(document)?),
             ConfigKind::Policy => self.policy = Some(PolicySummary::parse(document)?),
+            ConfigKind::Lifecycle => {
+                let rules = LifecycleConfiguration::parse(document, true, String::new)?;
+                self.lifecycle = Some(Arc::new(rules));
+            }
             // The background's.
-            ConfigKind::Lifecycle | ConfigKind::Inventory => {}
+            ConfigKind::Inventory => {}
         }
         Ok(())
     }

@@ -199,6 +199,26 @@ impl Wanted {
 }
 
 impl Core {
+    /// A page of uploads under way in a partition, with the second of their begin, and where to go on.
+    pub(crate) async fn uploads_page(
+        &self,
+        partition: Partition,
+        start: Bytes,
+        limit: usize,
+    ) -> Result<(Vec<(ObjectKey, UploadId, u64)>, Option<Bytes>), Failure> {
+        let scan = Scan { start, end: successor(&[crate::keys::UPLOAD]), limit, fold: None };
+        let page = self.store.scan(partition, scan).await?;
+        let mut found = Vec::with_capacity(page.items.len());
+        for item in page.items {
+            let Item::Record(name, record) = item else { continue };
+            let parsed = names::parse_upload(&name);
+            let (key, id) = parsed.ok_or_else(|| Damage::new("upload", "its key is none"))?;
+            let upload = Upload::decode(&record.value)?;
+            found.push((key, id, upload.initiated_ms / 1_000));
+        }
+        Ok((found, page.resume))
+    }
+
     /// Uploads under way in a partition, their parts, and the bytes of these.
     pub(crate) async fn count_uploads(
         &self,

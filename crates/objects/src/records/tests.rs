@@ -161,8 +161,13 @@ fn records_that_protect_have_a_format_that_older_programs_refuse() {
     assert_eq!(held.encode()[0], 2);
     let worm = Worm { id: "A".into(), locked: false, days: 1, created_ms: 1 };
     let retention = Retention { seq: 1, worm: Some(worm), objects: None };
-    let bucket =
-        |retention| BucketRecord { state: BucketState::Open, epoch: 0, versioning: None, versioning_epoch: 0, retention };
+    let bucket = |retention| BucketRecord {
+        state: BucketState::Open,
+        epoch: 0,
+        versioning: None,
+        versioning_epoch: 0,
+        retention,
+    };
     assert_eq!(bucket(Retention::default()).encode()[0], 1);
     assert_eq!(bucket(retention).encode()[0], 2);
 }
@@ -228,7 +233,7 @@ fn a_record_of_another_format_is_damaged_and_an_unknown_field_is_not() {
     // Field 60, a number.
     bytes.extend_from_slice(b"\xe0\x03\x05");
     assert_eq!(Head::decode(&bytes.clone().into()), Ok(head()));
-    bytes[0] = 2;
+    bytes[0] = 3;
     assert!(Head::decode(&bytes.into()).is_err());
     assert!(Head::decode(&Bytes::new()).is_err());
     // A length of nothing would make a reader stand still.

@@ -22,14 +22,14 @@ const SYMLINK_TARGET: HeaderName = HeaderName::from_static("x-oss-symlink-target
 /// Ten tags of the longest keys and values, with escapes, fit.
 const TAGGING_BYTES_MAX: usize = 32 << 10;
 
-async fn info(call: &Call<'_>) -> Result<ObjectInfo, OssError> {
+pub(super) async fn info(call: &Call<'_>) -> Result<ObjectInfo, OssError> {
     let (bucket, key) = (call.bucket_name()?, call.key()?);
     let told = call.app.objects.head_version(&bucket, &key, version(call)?).await;
     told.map_err(|error| refused(call, error, &bucket, &key))
 }
 
 /// As with reading, but a delete marker that is named is as absent as one that is current.
-fn refused(
+pub(super) fn refused(
     call: &Call<'_>,
     error: ReadObjectError,
     bucket: &BucketName,
@@ -44,7 +44,7 @@ fn refused(
     errors::read_version(call, error, bucket, key)
 }
 
-fn versioned(mut reply: Reply, version_id: Option<VersionId>) -> Reply {
+pub(super) fn versioned(mut reply: Reply, version_id: Option<VersionId>) -> Reply {
     fields::insert_version(&mut reply.headers, version_id);
     reply
 }

@@ -165,6 +165,8 @@ pub(crate) fn append(error: AppendError, context: AppendContext<'_>) -> OssError
         AppendError::NotAppendable => OssError::object_not_appendable(),
         AppendError::Sealed => OssError::append_sealed(),
         AppendError::Immutable => OssError::new(ErrorCode::FileImmutable),
+        AppendError::BucketRetained => OssError::new(ErrorCode::OperationNotSupported)
+            .with_field("Detail", "objects of the bucket have retentions of their own"),
         AppendError::PositionMismatch { length, crc64 } => {
             OssError::position_not_equal_to_length(length, Some(crc64))
         }
@@ -202,6 +204,7 @@ pub(crate) fn read(error: ReadObjectError, bucket: &BucketName, key: &ObjectKey)
             OssError::new(ErrorCode::NoSuchVersion).with_field("Key", key.as_str())
         }
         ReadObjectError::DeleteMarker { version, .. } => marker(version, key),
+        ReadObjectError::Frozen => OssError::new(ErrorCode::InvalidObjectState),
         ReadObjectError::Store(store) => failure(&store),
     }
 }
@@ -243,6 +246,7 @@ pub(crate) fn link_target(error: ReadObjectError, bucket: &BucketName) -> OssErr
         ReadObjectError::NoSuchKey
         | ReadObjectError::NoSuchVersion
         | ReadObjectError::DeleteMarker { .. } => OssError::new(ErrorCode::SymlinkTargetNotExist),
+        ReadObjectError::Frozen => OssError::new(ErrorCode::InvalidObjectState),
         ReadObjectError::Store(store) => failure(&store),
     }
 }
@@ -269,6 +273,7 @@ pub(crate) fn copy(
         CopyError::SourceDeleteMarker { version, .. } => marker(version, source.1),
         CopyError::NoSuchBucket => OssError::no_such_bucket(destination.0.as_str()),
         CopyError::SourceAppendable => OssError::copy_of_appendable(),
+        CopyError::SourceFrozen => OssError::new(ErrorCode::InvalidObjectState),
         CopyError::PreconditionFailed(header) => OssError::precondition_failed(header),
         CopyError::NotModified => OssError::new(ErrorCode::NotModified),
         CopyError::TooLarge { max } => OssError::entity_too_large(max, None)

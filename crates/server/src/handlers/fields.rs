@@ -2,8 +2,10 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use ossia_objects::{ObjectInfo, VersionId};
+use ossia_objects::{ObjectInfo, RestoreState, VersionId};
 use ossia_protocol::{attributes::ObjectType, etag, time};
+
+use crate::service::Call;
 
 pub(super) const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 pub(super) const CRC64: HeaderName = HeaderName::from_static("x-oss-hash-crc64ecma");
@@ -14,6 +16,8 @@ pub(super) const SEALED_TIME: HeaderName = HeaderName::from_static("x-oss-sealed
 pub(super) const STORAGE_CLASS: HeaderName = HeaderName::from_static("x-oss-storage-class");
 pub(super) const TAGGING_COUNT: HeaderName = HeaderName::from_static("x-oss-tagging-count");
 pub(super) const VERSION_ID: HeaderName = HeaderName::from_static("x-oss-version-id");
+const RESTORE: HeaderName = HeaderName::from_static("x-oss-restore");
+const EXPIRATION: HeaderName = HeaderName::from_static("x-oss-expiration");
 pub(super) const DELETE_MARKER: HeaderName = HeaderName::from_static("x-oss-delete-marker");
 
 /// Seconds since 1970 as the date codecs take them.
@@ -64,8 +68,37 @@ pub(super) fn insert_stored(headers: &mut HeaderMap, info: &ObjectInfo) {
     });
 }
 
+/// How far a restore is, as a header and in lists.
+pub(super) fn restore_text(state: RestoreState) -> String {
+    match state {
+        RestoreState::Ongoing => "ongoing-request=\"true\"".to_owned(),
+        RestoreState::Until(at) => {
+            let date = time::http_date(seconds(at));
+            format!("ongoing-request=\"false\", expiry-date=\"{date}\"")
+        }
+    }
+}
+
+/// What time does to an object: its restore, and when it expires.
+pub(super) fn insert_lifetime(headers: &mut HeaderMap, call: &Call<'_>, info: &ObjectInfo) {
+    if let Some(state) = info.restore(call.app.clock.now_ms())
+        && let Ok(value) = HeaderValue::try_from(restore_text(state))
+    {
+        headers.insert(RESTORE, value);
+    }
+    if let Some(expiration) = call.app.objects.expiration(&call.rules, info) {
+        let date = time::http_date(seconds(expiration.at));
+        let text = format!("expiry-date=\"{date}\", rule-id=\"{}\"", expiration.rule);
+        // The id is the owner's text.
+        if let Ok(value) = HeaderValue::from_bytes(text.as_bytes()) {
+            headers.insert(EXPIRATION, value);
+        }
+    }
+}
+
 /// Everything that GET and HEAD tell of an object, but for Content-Length.
-pub(super) fn insert_object(headers: &mut HeaderMap, info: &ObjectInfo) {
+pub(super) fn insert_object(headers: &mut HeaderMap, call: &Call<'_>, info: &ObjectInfo) {
+    insert_lifetime(headers, call, info);
     insert_stored(headers, info);
     insert_identity(headers, info);
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));

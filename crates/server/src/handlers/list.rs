@@ -39,7 +39,7 @@ pub(super) async fn list_objects(call: &Call<'_>) -> Result<Reply, OssError> {
         url_encoded: page.url_encoded,
         next_marker: output.last.filter(|_| output.truncated),
         owner: Owner::account(&call.app.account),
-        contents: output.objects.into_iter().map(summary).collect(),
+        contents: output.objects.into_iter().map(|info| summary(call, info)).collect(),
         common_prefixes: output.prefixes,
     };
     Ok(Reply::xml(StatusCode::OK, document.to_xml()).holding(reserved))
@@ -72,7 +72,7 @@ pub(super) async fn list_objects_v2(call: &Call<'_>) -> Result<Reply, OssError> 
             .filter(|_| output.truncated)
             .map(|last| token_of_key(&last)),
         owner: fetch_owner.then(|| Owner::account(&call.app.account)),
-        contents: output.objects.into_iter().map(summary).collect(),
+        contents: output.objects.into_iter().map(|info| summary(call, info)).collect(),
         common_prefixes: output.prefixes,
     };
     Ok(Reply::xml(StatusCode::OK, document.to_xml()).holding(reserved))
@@ -117,7 +117,8 @@ impl Page {
     }
 }
 
-pub(super) fn summary(info: ObjectInfo) -> ObjectSummary {
+pub(super) fn summary(call: &Call<'_>, info: ObjectInfo) -> ObjectSummary {
+    let restore = info.restore(call.app.clock.now_ms());
     ObjectSummary {
         key: info.key.as_str().to_owned(),
         last_modified: fields::seconds(info.last_modified),
@@ -125,8 +126,8 @@ pub(super) fn summary(info: ObjectInfo) -> ObjectSummary {
         object_type: info.kind.as_str().into(),
         size: info.length,
         storage_class: info.storage_class.as_str().into(),
-        restore_info: None,
-        transition_time: None,
+        restore_info: restore.map(fields::restore_text),
+        transition_time: info.lifetime.transitioned().map(fields::seconds),
     }
 }
 

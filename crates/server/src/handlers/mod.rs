@@ -17,6 +17,7 @@ mod multipart;
 mod post;
 mod put;
 mod read;
+mod retention;
 mod upload;
 pub(crate) mod versions;
 pub(crate) mod website;
@@ -115,6 +116,19 @@ pub(crate) async fn handle(call: &Call<'_>) -> Result<Reply, OssError> {
         | PutBucketStorageQuota
         | GetBucketStorageQuota
         | DeleteBucketStorageQuota => Box::pin(config::handle(call)).await,
+        InitiateBucketWorm
+        | AbortBucketWorm
+        | CompleteBucketWorm
+        | ExtendBucketWorm
+        | GetBucketWorm
+        | PutBucketObjectWormConfiguration
+        | GetBucketObjectWormConfiguration
+        | RestoreObject
+        | CleanRestoredObject
+        | PutObjectRetention
+        | GetObjectRetention
+        | PutObjectLegalHold
+        | GetObjectLegalHold => Box::pin(retention::handle(call)).await,
         GetUserQoSInfo
         | ListUserDataRedundancyTransition
         | ListCloudBoxes
@@ -128,13 +142,6 @@ pub(crate) async fn handle(call: &Call<'_>) -> Result<Reply, OssError> {
         | GetResourcePoolRequesterQoSInfo
         | ListResourcePoolRequesterQoSInfos
         | DeleteResourcePoolRequesterQoSInfo
-        | InitiateBucketWorm
-        | AbortBucketWorm
-        | CompleteBucketWorm
-        | ExtendBucketWorm
-        | GetBucketWorm
-        | PutBucketObjectWormConfiguration
-        | GetBucketObjectWormConfiguration
         | PutBucketAccessMonitor
         | PutBucketTransferAcceleration
         | GetBucketTransferAcceleration
@@ -213,12 +220,6 @@ pub(crate) async fn handle(call: &Call<'_>) -> Result<Reply, OssError> {
         | DeleteBucketMetadataConfiguration
         | UpdateBucketMetadataInventoryTableConfiguration
         | UpdateBucketMetadataJournalTableConfiguration
-        | RestoreObject
-        | CleanRestoredObject
-        | PutObjectRetention
-        | GetObjectRetention
-        | PutObjectLegalHold
-        | GetObjectLegalHold
         | SelectObject
         | CreateSelectObjectMeta
         | ProcessObject

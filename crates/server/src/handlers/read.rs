@@ -70,7 +70,7 @@ pub(super) async fn get_object(call: &Call<'_>) -> Result<Reply, OssError> {
         }
     };
     let mut headers = HeaderMap::with_capacity(HEADERS_USUAL);
-    fields::insert_object(&mut headers, &open.info);
+    fields::insert_object(&mut headers, call, &open.info);
     headers.extend(overrides);
     if status == StatusCode::PARTIAL_CONTENT {
         let text = format!("bytes {first}-{}/{total}", end.saturating_sub(1));
@@ -125,7 +125,7 @@ pub(super) async fn head_object(call: &Call<'_>) -> Result<Reply, OssError> {
         return Ok(unchanged);
     }
     let mut reply = Reply::ok();
-    fields::insert_object(&mut reply.headers, &info);
+    fields::insert_object(&mut reply.headers, call, &info);
     reply.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(info.length));
     Ok(reply)
 }
@@ -159,7 +159,7 @@ fn check_conditions(call: &Call<'_>, info: &ObjectInfo) -> Result<Option<Reply>,
         ConditionOutcome::PreconditionFailed(name) => Err(OssError::precondition_failed(name)),
         ConditionOutcome::NotModified => {
             let mut reply = Reply::empty(StatusCode::NOT_MODIFIED);
-            fields::insert_object(&mut reply.headers, info);
+            fields::insert_object(&mut reply.headers, call, info);
             Ok(Some(reply))
         }
     }

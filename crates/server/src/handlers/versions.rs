@@ -102,17 +102,17 @@ pub(super) async fn list_object_versions(call: &Call<'_>) -> Result<Reply, OssEr
             .filter(|_| listed.truncated)
             .map(|version| version.to_string()),
         owner: Owner::account(&call.app.account),
-        versions: listed.versions.into_iter().map(entry).collect(),
+        versions: listed.versions.into_iter().map(|one| entry(call, one)).collect(),
         common_prefixes: listed.prefixes,
     };
     Ok(Reply::xml(StatusCode::OK, document.to_xml()).holding(reserved))
 }
 
-fn entry(version: VersionInfo) -> VersionEntry {
+fn entry(call: &Call<'_>, version: VersionInfo) -> VersionEntry {
     let (version_id, is_latest) = (version.version.to_string(), version.latest);
     match version.object {
         Some(info) => {
-            VersionEntry { version_id, is_latest, is_marker: false, object: summary(info) }
+            VersionEntry { version_id, is_latest, is_marker: false, object: summary(call, info) }
         }
         None => {
             let object = ObjectSummary {

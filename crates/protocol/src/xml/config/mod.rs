@@ -9,6 +9,7 @@
 //! | `tagging.rs` | tags of objects and buckets |
 //! | `cors.rs`, `referer.rs`, `website.rs` | who may look, and what is shown |
 //! | `lifecycle.rs`, `inventory.rs` | work that is done in the background |
+//! | `retention.rs` | retention, legal hold, restores |
 //! | `overwrite.rs`, `policy.rs`, `small.rs` | the rest |
 
 mod cors;
@@ -17,6 +18,7 @@ mod lifecycle;
 mod overwrite;
 mod policy;
 mod referer;
+mod retention;
 mod schema;
 mod small;
 mod tagging;
@@ -30,6 +32,11 @@ pub use self::lifecycle::{
 pub use self::overwrite::{OVERWRITE_RULES_MAX, OverwriteConfiguration, OverwriteRule};
 pub use self::policy::{POLICY_BYTES_MAX, PolicySummary};
 pub use self::referer::RefererConfiguration;
+pub use self::retention::{
+    ObjectWormConfiguration, RETENTION_DAYS_MAX, RestoreRequest, RetentionDocument, Tier,
+    WormConfiguration, WormMode, WormPeriod, legal_hold, parse_extend_worm, parse_initiate_worm,
+    parse_legal_hold,
+};
 pub use self::small::{
     LoggingConfiguration, LoggingTarget, PublicAccessBlockConfiguration, QuotaConfiguration,
     RegionInfo, RequestPaymentConfiguration, policy_status, region_list,

@@ -6,6 +6,7 @@ mod buckets;
 mod config;
 mod copy;
 mod crash;
+mod lifecycle;
 mod list;
 mod model;
 mod multipart;

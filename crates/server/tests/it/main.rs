@@ -16,6 +16,7 @@ mod delivery;
 mod dispatch;
 mod documents;
 mod drive;
+mod lifetimes;
 mod lists;
 mod metrics;
 mod multipart;

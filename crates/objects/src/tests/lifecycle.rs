@@ -18,7 +18,8 @@ fn by_hand() -> Settings {
 
 async fn follow(world: &World, rules: &str) {
     let text = format!("<LifecycleConfiguration>{rules}</LifecycleConfiguration>");
-    let set = world.objects.configure(Some(&logs()), ConfigKind::Lifecycle, move |_| {
+    let bucket = logs();
+    let set = world.objects.configure(Some(&bucket), ConfigKind::Lifecycle, move |_| {
         Ok(vec![(String::new(), text.clone().into())])
     });
     set.await.unwrap();
@@ -209,7 +210,8 @@ async fn rules_that_were_taken_back_do_nothing_and_a_short_day_is_a_day() {
     let info = world.objects.head(&logs(), &key("a")).await.unwrap();
     let told = world.objects.expiration(&rules, &info).unwrap();
     assert_eq!((told.at, told.rule.as_str()), (NOW_MS / 1_000 + 2, "a"));
-    let none = world.objects.configure(Some(&logs()), ConfigKind::Lifecycle, |_| Ok(Vec::new()));
+    let bucket = logs();
+    let none = world.objects.configure(Some(&bucket), ConfigKind::Lifecycle, |_| Ok(Vec::new()));
     none.await.unwrap();
     world.clock.advance_ms(2_000);
     round(&world).await;

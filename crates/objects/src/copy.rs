@@ -21,7 +21,7 @@ use crate::{
     keys,
     read::Download,
     records::{Head, Kind, Life, Stored},
-    restore, retention,
+    restore,
     version::{NewBytes, NewVersion, Written, not_before, read_head, rewrite_head},
     words::{
         ConditionOutcome, Conditions, Directive, ObjectAcl, ObjectKey, ObjectType, StorageClass,

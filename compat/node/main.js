@@ -19,6 +19,7 @@ const groups = [
   require('./configs'),
   require('./versions'),
   require('./posts'),
+  require('./lifetimes'),
   require('./signed')
 ];
 

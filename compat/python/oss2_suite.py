@@ -13,6 +13,7 @@ from harness import (CNAME_BUCKET, CNAME_HOST, CRC_HELLO, CRC_HELLO_WORLD, DOMAI
 from callbacks import oss2_cases
 from oss2_configs import config_cases
 from oss2_versions import version_cases
+from oss2_lifetimes import lifetime_cases
 
 AUTHS = {'v1': oss2.Auth, 'v2': oss2.AuthV2, 'v4': oss2.AuthV4}
 
@@ -61,6 +62,7 @@ def _combination(signature, addressing, folder):
         name = f'compat-oss2-versions-{signature}-{addressing}'
         room.run_all(version_cases(_bucket(signature, addressing, name), refused))
         room.run_all(oss2_cases(bucket))
+        room.run_all(lifetime_cases(bucket, refused, refused_code))
     room.run('empties and deletes the bucket', lambda: _empty_and_delete(bucket, admin))
 
 

@@ -124,6 +124,9 @@ pub enum BucketError {
     /// No such bucket.
     #[error("no such bucket")]
     NoSuchBucket,
+    /// Its retention asks for versions to be kept. Only of a change of these.
+    #[error("the bucket's retention forbids it")]
+    Retained,
     /// The store's trouble.
     #[error(transparent)]
     Store(#[from] Failure),

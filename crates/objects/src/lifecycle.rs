@@ -461,7 +461,7 @@ impl Core {
         });
         let done = match done.await {
             Ok(done) => done,
-            Err(BucketError::NoSuchBucket) => return Ok(()),
+            Err(BucketError::NoSuchBucket | BucketError::Retained) => return Ok(()),
             Err(BucketError::Store(failure)) => return Err(failure),
         };
         add(&self.lifecycle.expired, done.expired);

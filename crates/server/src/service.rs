@@ -321,8 +321,7 @@ impl App {
         let name = bucket_name(target)?;
         match self.objects.bucket(&name).await {
             Ok(bucket) => Ok(Some(bucket)),
-            Err(BucketError::NoSuchBucket) => Err(OssError::no_such_bucket(name.as_str())),
-            Err(BucketError::Store(failure)) => Err(errors::failure(&failure)),
+            Err(error) => Err(errors::bucket(error, &name)),
         }
     }
 }

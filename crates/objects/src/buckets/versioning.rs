@@ -40,11 +40,17 @@ impl Core {
         versioning: Versioning,
     ) -> Result<(), BucketError> {
         let key = keys::catalogue(name);
+        let now_ms = self.now_ms();
         let changed = run(&*self.store, SYSTEM, vec![key.clone()], move |view| {
             let old = Catalogue::decode_option(view.get(&key)?.as_ref())?;
             let Some(old) = old.filter(|old| old.state != BucketState::Creating) else {
                 return refuse(BucketError::NoSuchBucket);
             };
+            let retained =
+                old.retention.objects.is_some() || old.retention.worm_at(now_ms).is_some();
+            if versioning == Versioning::Suspended && retained {
+                return refuse(BucketError::Retained);
+            }
             let mut writes = Writes::none();
             if old.versioning == Some(versioning) && !old.spreading {
                 return Ok((writes, old));

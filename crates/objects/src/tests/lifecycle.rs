@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::support::*;
 use crate::{
-    ConfigKind, Creation, InitiateUploadInput, Lifecycle, ListUploadsInput, ReadObjectError,
-    Settings, words::StorageClass,
+    ConfigKind, Creation, InitiateUploadInput, Lifecycle, ListUploadsInput, ListVersionsInput,
+    ReadObjectError, Settings,
+    words::{StorageClass, Versioning},
 };
 
 const DAY_MS: u64 = 86_400_000;
@@ -239,4 +240,60 @@ async fn the_worker_goes_its_rounds_by_itself_and_stops() {
     let rounds = world.objects.lifecycle().rounds;
     tokio::task::yield_now().await;
     assert_eq!(world.objects.lifecycle().rounds, rounds);
+}
+
+/// Keys, whether each is a marker, and whether it is the current version.
+async fn versions(world: &World) -> Vec<(String, bool, bool)> {
+    let input = ListVersionsInput {
+        bucket: logs(),
+        prefix: String::new(),
+        delimiter: None,
+        after: None,
+        after_version: None,
+        limit: 100,
+    };
+    let page = world.objects.list_versions(input).await.unwrap();
+    let told =
+        |one: crate::VersionInfo| (one.key.as_str().to_owned(), one.object.is_none(), one.latest);
+    page.versions.into_iter().map(told).collect()
+}
+
+#[tokio::test]
+async fn where_versions_are_kept_a_marker_comes_first_then_older_ones_go_and_then_the_marker() {
+    in_every_mode(|world| async move {
+        world.objects.set_bucket_versioning(&logs(), Versioning::Enabled).await.unwrap();
+        world.put("a", b"first").await;
+        world.put("a", &pattern(500, 1)).await;
+        let rules = rule("a", "", EXPIRE)
+            + &rule(
+                "b",
+                "a",
+                "<NoncurrentVersionExpiration><NoncurrentDays>2</NoncurrentDays></NoncurrentVersionExpiration>\
+                 <NoncurrentVersionTransition><NoncurrentDays>1</NoncurrentDays><StorageClass>IA</StorageClass>\
+                 </NoncurrentVersionTransition>",
+            );
+        follow(&world, &rules).await;
+        let (current, older) = (("a".to_owned(), false, true), ("a".to_owned(), false, false));
+        round(&world).await;
+        assert_eq!(versions(&world).await, [current, older.clone()]);
+        world.clock.advance_ms(DAY_MS);
+        let marker = ("a".to_owned(), true, true);
+        for _ in 0..2 {
+            round(&world).await;
+            assert_eq!(versions(&world).await, [marker.clone(), older.clone(), older.clone()]);
+        }
+        // The first has been no longer current for two days, the second for one.
+        world.clock.advance_ms(DAY_MS);
+        round(&world).await;
+        assert_eq!(versions(&world).await, [marker.clone(), older]);
+        world.clock.advance_ms(DAY_MS);
+        for _ in 0..3 {
+            round(&world).await;
+        }
+        assert_eq!(versions(&world).await, []);
+        let told = world.objects.lifecycle();
+        assert_eq!((told.expired, told.trimmed), (1, 3), "{told:?}");
+        assert!(told.transitioned >= 1, "{told:?}");
+    })
+    .await;
 }

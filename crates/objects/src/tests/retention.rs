@@ -6,13 +6,14 @@ use ossia_store::Index;
 
 use super::support::*;
 use crate::{
-    AppendError, ChosenParts, Clock, CompleteUploadError, CompleteUploadInput, CopyError,
-    CopyInput, Creation, DeleteError, InitiateUploadInput, PutError, PutSymlinkInput,
-    ReadObjectError, RestoreError, RestoreInput, RestoreState, RestoreTier, Settings,
-    UploadPartInput, WormError,
+    AppendError, BucketError, ChosenParts, Clock, CompleteUploadError, CompleteUploadInput,
+    CopyError, CopyInput, Creation, DefaultRetention, DeleteError, DeleteIf, DeleteInput,
+    InitiateUploadInput, ObjectRetention, ObjectWormRules, PutError, PutSymlinkInput,
+    ReadObjectError, RestoreError, RestoreInput, RestoreState, RestoreTier, RetentionChange,
+    RetentionError, RetentionMode, RetentionPeriod, Settings, UploadPartInput, WormError,
     keys::{self, SYSTEM},
     records::{BucketRecord, Catalogue, Stored},
-    words::{Attributes, Conditions, Directive, ObjectAcl, ObjectKey, StorageClass},
+    words::{Attributes, Conditions, Directive, ObjectAcl, ObjectKey, StorageClass, Versioning},
 };
 
 const DAY_MS: u64 = 86_400_000;
@@ -21,6 +22,7 @@ pub(super) fn copy_input<'a>(from: &str, to: &str) -> CopyInput<'a> {
     CopyInput {
         source_bucket: logs(),
         source_key: key(from),
+        source_version: None,
         bucket: logs(),
         key: key(to),
         conditions: Conditions::default(),
@@ -47,7 +49,8 @@ async fn refusals(world: &World, at: &str, position: u64) -> Vec<&'static str> {
     let put = objects.put(world.put_input(at, b"other")).await;
     note("put", put == Err(PutError::Immutable));
     note("delete", objects.delete(&logs(), &key(at)).await == Err(DeleteError::Immutable));
-    let many = objects.delete_many(&logs(), vec![key(at), key("absent")]).await.unwrap();
+    let many =
+        objects.delete_many(&logs(), vec![(key(at), None), (key("absent"), None)]).await.unwrap();
     note("delete many", many[0] == Err(DeleteError::Immutable));
     assert!(many[1].is_ok());
     for (what, source) in [("copy over", "other"), ("copy onto itself", at)] {
@@ -115,8 +118,8 @@ async fn what_a_policy_protects_is_changed_by_nothing_until_its_time_is_over() {
         let id = objects.initiate_worm(&logs(), 2).await.unwrap();
         assert_eq!(refusals(&world, "log", 5).await, ALL);
         // Not what does not change it.
-        objects.set_acl(&logs(), &key("log"), ObjectAcl::Private).await.unwrap();
-        objects.set_tags(&logs(), &key("log"), vec![("a".into(), "b".into())]).await.unwrap();
+        objects.set_acl(&logs(), &key("log"), None, ObjectAcl::Private).await.unwrap();
+        objects.set_tags(&logs(), &key("log"), None, vec![("a".into(), "b".into())]).await.unwrap();
         assert_eq!(world.read("log").await, b"hello");
         // New keys come in freely; a new log takes one append, its creation.
         world.put("new", b"new").await;
@@ -242,7 +245,7 @@ async fn put_as(world: &World, at: &str, class: StorageClass) {
 }
 
 fn restore(at: &str, days: Option<u32>) -> RestoreInput {
-    RestoreInput { bucket: logs(), key: key(at), days, job: None }
+    RestoreInput { bucket: logs(), key: key(at), version: None, days, job: None }
 }
 
 async fn state(world: &World, at: &ObjectKey) -> Option<RestoreState> {
@@ -262,13 +265,16 @@ async fn an_archived_object_is_read_and_copied_only_while_it_is_restored() {
             assert_eq!(copied, Err(CopyError::SourceFrozen));
         }
         assert_eq!(state(&world, &key(at)).await, None);
-        assert_eq!(world.objects.freeze(&logs(), &key(at)).await, Ok(None));
+        assert_eq!(world.objects.freeze(&logs(), &key(at), None).await, Ok(None));
         let taken = world.objects.restore(restore(at, Some(2))).await.unwrap();
         assert!(!taken.extended);
         assert_eq!(state(&world, &key(at)).await, Some(RestoreState::Ongoing));
         let again = world.objects.restore(restore(at, Some(2))).await;
         assert_eq!(again, Err(RestoreError::InProgress));
-        assert_eq!(world.objects.freeze(&logs(), &key(at)).await, Err(RestoreError::InProgress));
+        assert_eq!(
+            world.objects.freeze(&logs(), &key(at), None).await,
+            Err(RestoreError::InProgress)
+        );
         assert!(world.objects.get(&logs(), &key(at)).await.is_err());
         // A restart in between is of no account.
         world.restart().await;
@@ -286,7 +292,7 @@ async fn an_archived_object_is_read_and_copied_only_while_it_is_restored() {
         assert!(world.objects.get(&logs(), &key(at)).await.is_err());
         world.objects.restore(restore(at, None)).await.unwrap();
         world.clock.advance_ms(5_000);
-        world.objects.freeze(&logs(), &key(at)).await.unwrap();
+        world.objects.freeze(&logs(), &key(at), None).await.unwrap();
         assert!(world.objects.get(&logs(), &key(at)).await.is_err());
     }
 }
@@ -299,7 +305,7 @@ async fn a_class_is_restored_only_as_it_can_be() {
         put_as(&world, "warm", class).await;
         let told = world.objects.restore(restore("warm", None)).await;
         assert_eq!(told, Err(RestoreError::NotArchived));
-        let told = world.objects.freeze(&logs(), &key("warm")).await;
+        let told = world.objects.freeze(&logs(), &key("warm"), None).await;
         assert_eq!(told, Err(RestoreError::NotArchived));
     }
     put_as(&world, "archive", StorageClass::Archive).await;
@@ -311,10 +317,10 @@ async fn a_class_is_restored_only_as_it_can_be() {
         (restore("archive", Some(0)), RestoreError::Days { max: 7 }),
         (restore("cold", Some(366)), RestoreError::Days { max: 365 }),
         (job("deep", Some(RestoreTier::Bulk)), RestoreError::NoSuchTier),
-        (restore("absent", None), RestoreError::NoSuchKey),
+        (restore("absent", None), ReadObjectError::NoSuchKey.into()),
         (
             RestoreInput { bucket: name("absent"), ..restore("cold", None) },
-            RestoreError::NoSuchBucket,
+            ReadObjectError::NoSuchBucket.into(),
         ),
     ] {
         assert_eq!(world.objects.restore(input).await, Err(error));
@@ -355,4 +361,108 @@ async fn a_policy_is_a_decision_of_the_bucket_that_is_there() {
     let told = world.objects.set_object_worm(&logs(), rules).await;
     assert!(matches!(told, Err(WormError::Excluded(_))), "{told:?}");
     assert_eq!(world.objects.object_worm(&logs()).await, Err(WormError::NotFound));
+}
+
+fn retained(until: u64, mode: RetentionMode, bypass: bool) -> RetentionChange {
+    RetentionChange::Retain { to: ObjectRetention { mode, until }, bypass }
+}
+
+#[tokio::test]
+async fn versions_are_retained_and_held_one_by_one_and_the_bucket_takes_no_appends() {
+    use RetentionMode::{Compliance, Governance};
+    for mode in [plain(1), plain(3)] {
+        let world = World::new(mode, settings()).await;
+        let objects = &world.objects;
+        world.append("log", 0, b"log").await.unwrap();
+        objects.set_bucket_versioning(&logs(), Versioning::Enabled).await.unwrap();
+        let period = RetentionPeriod::Days(2);
+        let default = Some(DefaultRetention { mode: Compliance, period });
+        let rules = ObjectWormRules { default };
+        objects.set_object_worm(&logs(), rules).await.unwrap();
+        assert_eq!(objects.object_worm(&logs()).await, Ok(rules));
+        let suspended = objects.set_bucket_versioning(&logs(), Versioning::Suspended).await;
+        assert_eq!(suspended, Err(BucketError::Retained));
+        let worm = objects.initiate_worm(&logs(), 1).await;
+        assert!(matches!(worm, Err(WormError::Excluded(_))));
+        for (at, position) in [("log", 3), ("new", 0)] {
+            let told = world.append(at, position, b"x").await;
+            assert_eq!(told, Err(AppendError::BucketRetained));
+        }
+        let first = world.put("a", b"first").await.version_id;
+        let second = world.put("a", b"second").await.version_id;
+        // A delete marker may come, and go.
+        let marker = objects.delete(&logs(), &key("a")).await.unwrap();
+        assert!(marker.delete_marker);
+        let remove = async |version| {
+            let (bucket, key, only) = (logs(), key("a"), DeleteIf::Any);
+            objects.delete_with(DeleteInput { bucket, key, version, only }).await
+        };
+        for version in [first, second] {
+            assert_eq!(remove(version).await, Err(DeleteError::Immutable));
+        }
+        remove(marker.version_id).await.unwrap();
+        assert_eq!(world.read("a").await, b"second");
+        let now_s = world.clock.now_ms() / 1_000;
+        let change = async |version, change| {
+            objects.change_object_retention(&logs(), &key("a"), version, change).await
+        };
+        for (until, mode) in [(now_s + 86_400, Compliance), (now_s + 9 * 86_400, Governance)] {
+            let told = change(first, retained(until, mode, true)).await;
+            assert_eq!(told, Err(RetentionError::Shorter));
+        }
+        let past = change(None, retained(now_s, Compliance, false)).await;
+        assert_eq!(past, Err(RetentionError::Past));
+        let appendable = objects
+            .change_object_retention(
+                &logs(),
+                &key("log"),
+                None,
+                retained(now_s + 99, Compliance, false),
+            )
+            .await;
+        assert_eq!(appendable, Err(RetentionError::Appendable));
+        change(first, retained(now_s + 3 * 86_400, Compliance, false)).await.unwrap();
+        change(second, RetentionChange::Hold(true)).await.unwrap();
+        let info = objects.head_version(&logs(), &key("a"), first).await.unwrap();
+        let own = ObjectRetention { mode: Compliance, until: now_s + 3 * 86_400 };
+        assert_eq!((info.lifetime.retention(), info.lifetime.held()), (Some(own), false));
+        world.clock.advance_ms(2 * DAY_MS);
+        // Its time is over, but it is held.
+        assert_eq!(remove(second).await, Err(DeleteError::Immutable));
+        change(second, RetentionChange::Hold(false)).await.unwrap();
+        remove(second).await.unwrap();
+        assert_eq!(remove(first).await, Err(DeleteError::Immutable));
+        world.clock.advance_ms(DAY_MS);
+        remove(first).await.unwrap();
+        // A governance retention is shortened by who may bypass it.
+        let third = world.put("a", b"third").await.version_id;
+        world.clock.advance_ms(2 * DAY_MS);
+        let now_s = world.clock.now_ms() / 1_000;
+        change(third, retained(now_s + 500, Governance, false)).await.unwrap();
+        let shorter = retained(now_s + 1, Governance, false);
+        assert_eq!(change(third, shorter).await, Err(RetentionError::Shorter));
+        change(third, retained(now_s + 1, Governance, true)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn where_versions_are_kept_a_policy_protects_each_of_them_and_lets_new_ones_come() {
+    let world = World::new(plain(1), settings()).await;
+    let objects = &world.objects;
+    objects.set_bucket_versioning(&logs(), Versioning::Enabled).await.unwrap();
+    let first = world.put("a", b"first").await.version_id;
+    world.append("log", 0, b"x").await.unwrap();
+    let id = objects.initiate_worm(&logs(), 1).await.unwrap();
+    objects.lock_worm(&logs(), &id).await.unwrap();
+    world.put("a", b"second").await;
+    assert_eq!(world.append("log", 1, b"x").await, Err(AppendError::Immutable));
+    let remove = async || {
+        let (bucket, key, only) = (logs(), key("a"), DeleteIf::Any);
+        objects.delete_with(DeleteInput { bucket, key, version: first, only }).await
+    };
+    assert_eq!(remove().await, Err(DeleteError::Immutable));
+    let suspended = objects.set_bucket_versioning(&logs(), Versioning::Suspended).await;
+    assert_eq!(suspended, Err(BucketError::Retained));
+    world.clock.advance_ms(DAY_MS);
+    assert!(remove().await.unwrap().existed);
 }

@@ -250,7 +250,7 @@ async fn put_logging(call: &Call<'_>) -> Result<Reply, OssError> {
             Err(OssError::new(ErrorCode::InvalidTargetBucketForLogging)
                 .with_field("TargetBucket", target.bucket.as_str()))
         }
-        Err(BucketError::Store(failure)) => Err(errors::failure(&failure)),
+        Err(error) => Err(errors::bucket(error, &target.bucket)),
     }
 }
 
@@ -299,7 +299,7 @@ async fn put_inventory(call: &Call<'_>) -> Result<Reply, OssError> {
             let message = "The destination bucket does not exist.";
             return Err(OssError::invalid_argument("Bucket", inventory.destination, message));
         }
-        Err(BucketError::Store(failure)) => return Err(errors::failure(&failure)),
+        Err(error) => return Err(errors::bucket(error, &destination)),
     }
     let element = Bytes::from(inventory.element);
     edit(call, ConfigKind::Inventory, move |mut entries| {

@@ -116,6 +116,9 @@ pub(crate) fn create_bucket(error: CreateBucketError, bucket: &BucketName) -> Os
 pub(crate) fn bucket(error: BucketError, bucket: &BucketName) -> OssError {
     match error {
         BucketError::NoSuchBucket => OssError::no_such_bucket(bucket.as_str()),
+        BucketError::Retained => OssError::new(ErrorCode::InvalidArgument)
+            .with_message("The versioning of a bucket with retention can not be suspended.")
+            .with_field("BucketName", bucket.as_str()),
         BucketError::Store(store) => failure(&store),
     }
 }

@@ -244,8 +244,13 @@ fn a_record_of_another_format_is_damaged_and_an_unknown_field_is_not() {
 /// A program that knows no versions reads format 1 only, and so writes nothing into a bucket that has them.
 #[test]
 fn a_bucket_with_versions_has_a_format_of_its_own_and_one_without_has_the_old_one() {
-    let mut record =
-        BucketRecord { state: BucketState::Open, epoch: 3, versioning: None, versioning_epoch: 0 };
+    let mut record = BucketRecord {
+        state: BucketState::Open,
+        epoch: 3,
+        versioning: None,
+        versioning_epoch: 0,
+        retention: Retention::default(),
+    };
     assert_eq!(record.encode(), &b"\x01\x08\x02\x10\x03"[..]);
     let mut catalogue = Catalogue {
         id: 1,
@@ -260,6 +265,7 @@ fn a_bucket_with_versions_has_a_format_of_its_own_and_one_without_has_the_old_on
         versioning_epoch: 0,
         spreading: false,
         created_ms: 0,
+        retention: Retention::default(),
     };
     assert_eq!(catalogue.encode(), &b"\x01\x08\x01\x10\x02\x28\x01"[..]);
     for versioning in [Versioning::Enabled, Versioning::Suspended] {

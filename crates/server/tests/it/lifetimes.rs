@@ -240,3 +240,48 @@ async fn rules_expire_move_and_give_up_and_objects_tell_when() {
     fixture.call(get("/bkt/stays")).await.expect(200);
     fixture.stop().await;
 }
+
+#[tokio::test]
+async fn versions_of_objects_are_retained_and_held_and_tell_so() {
+    let fixture = Fixture::with_bucket().await;
+    let versioning = |status: &str| {
+        put("/bkt/?versioning").body(format!(
+            "<VersioningConfiguration><Status>{status}</Status></VersioningConfiguration>"
+        ))
+    };
+    fixture.call(versioning("Enabled")).await.expect(200);
+    let enabled = "<ObjectWormConfiguration><ObjectWormEnabled>Enabled</ObjectWormEnabled><Rule><DefaultRetention>\
+        <Mode>COMPLIANCE</Mode><Days>1</Days></DefaultRetention></Rule></ObjectWormConfiguration>";
+    fixture.call(put("/bkt/?objectWorm").body(enabled)).await.expect(200);
+    let told = fixture.call(get("/bkt/?objectWorm")).await.expect(200);
+    assert!(told.text().ends_with(enabled), "{}", told.text());
+    fixture.call(versioning("Suspended")).await.error(400, "InvalidArgument");
+    fixture.call(append("/bkt/log", 0, "x")).await.error(400, "OperationNotSupported");
+    let made = fixture.call(put("/bkt/key").body("x")).await.expect(200);
+    let version = made.must("x-oss-version-id").to_owned();
+    let told = fixture.call(get("/bkt/key?retention")).await.expect(200);
+    assert_eq!(told.element("Mode").as_deref(), Some("COMPLIANCE"));
+    assert_eq!(told.element("RetainUntilDate").as_deref(), Some("2026-01-16T08:30:45.000Z"));
+    let until = |mode: &str, date: &str| {
+        put(&format!("/bkt/key?retention&versionId={version}")).body(format!(
+            "<Retention><Mode>{mode}</Mode><RetainUntilDate>{date}</RetainUntilDate></Retention>"
+        ))
+    };
+    let shorter = until("COMPLIANCE", "2026-01-16T00:00:00.000Z");
+    fixture.call(shorter).await.error(409, "FileImmutable");
+    let past = until("COMPLIANCE", "2020-01-01T00:00:00.000Z");
+    fixture.call(past).await.error(400, "InvalidArgument");
+    fixture.call(until("COMPLIANCE", "2026-01-17T00:00:00.000Z")).await.expect(200);
+    let hold = |status: &str| {
+        put("/bkt/key?legalHold").body(format!("<LegalHold><Status>{status}</Status></LegalHold>"))
+    };
+    fixture.call(hold("ON")).await.expect(200);
+    let told = fixture.call(get(&format!("/bkt/key?legalHold&versionId={version}"))).await;
+    assert_eq!(told.expect(200).element("Status").as_deref(), Some("ON"));
+    let remove = || delete(&format!("/bkt/key?versionId={version}"));
+    fixture.clock.advance_ms(3 * DAY_MS);
+    fixture.call(remove()).await.error(409, "FileImmutable");
+    fixture.call(hold("OFF")).await.expect(200);
+    fixture.call(remove()).await.expect(204);
+    fixture.call(get("/bkt/key?legalHold")).await.error(404, "NoSuchKey");
+}

@@ -92,7 +92,8 @@ async fn objects_of_a_bucket_without_versions_have_no_retention_of_their_own() {
     let wrong = fixture.call(put("/bkt/?objectWorm").body("<x/>")).await.error(400, "MalformedXML");
     assert_eq!(wrong.must("x-oss-ec"), "0015-00000231");
     fixture.call(get("/bkt/key?retention")).await.error(404, "NoSuchObjectRetention");
-    let until = "<Retention><Mode>COMPLIANCE</Mode><RetainUntilDate>2027-01-01T00:00:00.000Z</RetainUntilDate></Retention>";
+    let until = "<Retention><Mode>COMPLIANCE</Mode><RetainUntilDate>2027-01-01T00:00:00.000Z</RetainUntilDate>\
+        </Retention>";
     fixture.call(put("/bkt/key?retention").body(until)).await.error(400, "InvalidRequest");
     let hold = "<LegalHold><Status>ON</Status></LegalHold>";
     fixture.call(put("/bkt/key?legalHold").body(hold)).await.error(400, "InvalidRequest");
@@ -205,7 +206,8 @@ async fn rules_expire_move_and_give_up_and_objects_tell_when() {
     .await;
     fixture.make_bucket("bkt").await;
     let rules = "<LifecycleConfiguration><Rule><ID>tmp</ID><Prefix>tmp/</Prefix><Status>Enabled</Status><Expiration>\
-        <Days>2</Days></Expiration><AbortMultipartUpload><Days>1</Days></AbortMultipartUpload></Rule><Rule><ID>cool</ID>\
+        <Days>2</Days></Expiration><AbortMultipartUpload><Days>1</Days></AbortMultipartUpload></Rule><Rule>\
+        <ID>cool</ID>\
         <Prefix>cool/</Prefix><Status>Enabled</Status><Transition><Days>1</Days><StorageClass>IA</StorageClass>\
         </Transition></Rule></LifecycleConfiguration>";
     fixture.call(put("/bkt/?lifecycle").body(rules)).await.expect(200);

@@ -6,9 +6,7 @@
 use std::{fmt, sync::Arc, time::Instant};
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
-use ossia_objects::{
-    Bucket, BucketError, BucketRules, Clock, Health, Objects, ReadObjectError, VersionId,
-};
+use ossia_objects::{Bucket, BucketRules, Clock, Health, Objects, ReadObjectError, VersionId};
 use ossia_protocol::{
     addressing::{Addressing, RequestTarget, Target},
     auth::RequestParts,

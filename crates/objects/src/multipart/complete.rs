@@ -123,6 +123,12 @@ impl Core {
         for _ in 0..TRIES {
             let found = self.find_upload::<CompleteUploadError>(&work.place, &work.key, work.id);
             let found = found.await?;
+            let content = ContentId::new(self.now_ms());
+            // Which parts are all is known only once those that come leave a mark.
+            let begun = *chosen == ChosenParts::All && found.staged.is_none();
+            if begun && self.stage_batch(work, content, true, &[]).await? == Told::Changed {
+                continue;
+            }
             let there = self.parts_of(work.partition, work.id, 0, usize::MAX).await?;
             let plan = plan(chosen, &there, self.settings.part_min_bytes)?;
             self.check_protected::<CompleteUploadError>(&work.place, &work.key).await?;
@@ -131,8 +137,7 @@ impl Core {
                 // What was read is no longer so.
                 continue;
             }
-            let content = ContentId::new(self.now_ms());
-            if self.stage_parts(work, content, &plan).await? == Told::Changed {
+            if self.stage_parts(work, content, &plan, begun).await? == Told::Changed {
                 continue;
             }
             if let Told::Done(output) = self.swap_in(work, content, &plan).await? {
@@ -178,31 +183,42 @@ impl Core {
         work: &Work,
         content: ContentId,
         plan: &Plan,
+        begun: bool,
     ) -> Result<Told<()>, CompleteUploadError> {
         let mut batches: Vec<&[Placed]> = plan.parts.chunks(self.settings.part_batch).collect();
         if batches.is_empty() {
             batches.push(&[]);
         }
         for (at, batch) in batches.into_iter().enumerate() {
-            let step = Stage {
-                upload_key: work.upload_key.clone(),
-                id: work.id,
-                content,
-                begins: at == 0,
-                batch: batch.to_vec(),
-            };
-            let mut hints = vec![work.upload_key.clone()];
-            for placed in batch {
-                hints.push(names::part(work.id, placed.number));
-                hints.push(extent_of(&placed.part));
-            }
-            let told = self
-                .change(&work.place, work.partition, hints, Gate::Open, move |view| step.run(view));
-            if told.await? == Told::Changed {
+            let begins = at == 0 && !begun;
+            if self.stage_batch(work, content, begins, batch).await? == Told::Changed {
                 return Ok(Told::Changed);
             }
         }
         Ok(Told::Done(()))
+    }
+
+    async fn stage_batch(
+        &self,
+        work: &Work,
+        content: ContentId,
+        begins: bool,
+        batch: &[Placed],
+    ) -> Result<Told<()>, CompleteUploadError> {
+        let step = Stage {
+            upload_key: work.upload_key.clone(),
+            id: work.id,
+            content,
+            begins,
+            batch: batch.to_vec(),
+        };
+        let mut hints = vec![work.upload_key.clone()];
+        for placed in batch {
+            hints.push(names::part(work.id, placed.number));
+            hints.push(extent_of(&placed.part));
+        }
+        self.change(&work.place, work.partition, hints, Gate::Open, move |view| step.run(view))
+            .await
     }
 
     /// The one step that shows.

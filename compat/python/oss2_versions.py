@@ -44,7 +44,8 @@ def version_cases(bucket, refused):
         page = bucket.list_object_versions(key_marker=page.next_key_marker, versionid_marker=page.next_versionid_marker)
         equal([v.versionid for v in page.versions], [one])
         bucket.delete_object('k', params=dict(old))
-        refused(exceptions.NotFound, bucket.get_object, 'k', params=dict(old))
+        missing = refused(exceptions.ServerError, bucket.get_object, 'k', params=dict(old))
+        equal((missing.status, missing.code), (404, 'NoSuchVersion'))
 
     def a_deleted_object_is_under_a_marker():
         bucket.put_object('gone', b'x')

@@ -74,7 +74,7 @@ impl Operation {
             HeadBucket => done(0, ""),
             ListObjects => done(0, "NHPQGV"),
             ListObjectsV2 => done(0, "NHPQGV"),
-            ListObjectVersions => refused(1, "NHPQGV", SOON),
+            ListObjectVersions => done(1, "NHPQGV"),
             ListMultipartUploads => done(0, "NHPQGV"),
             DeleteMultipleObjects => done(0, "NHPQGV"),
             PostObject => refused(1, "", SOON),
@@ -83,8 +83,8 @@ impl Operation {
             PutBucketAcl => done(0, "NHPQGV"),
             GetBucketAcl => done(0, "NHPQGV"),
             GetBucketStat => done(1, "NHPQGV"),
-            PutBucketVersioning => refused(1, "NHPQGV", SOON),
-            GetBucketVersioning => partial(1, "NHPQGV", "no bucket has versions yet"),
+            PutBucketVersioning => done(1, "NHPQGV"),
+            GetBucketVersioning => done(1, "NHPQGV"),
             PutBucketLifecycle => {
                 partial(1, "NPQGV", "rules are checked and kept, nothing acts on them yet")
             }
@@ -106,11 +106,9 @@ impl Operation {
             DeleteBucketTags => done(1, "NPQGV"),
             PutBucketReferer => done(1, "NHPQGV"),
             GetBucketReferer => done(1, "NHPQGV"),
-            PutBucketWebsite => partial(
-                2,
-                "NPQGV",
-                "kept whole; rules of type `Mirror` and `AliCDN` are not acted on",
-            ),
+            PutBucketWebsite => {
+                partial(2, "NPQGV", "rules of type `Mirror` and `AliCDN` are 400 NotImplemented")
+            }
             GetBucketWebsite => done(2, "NPQGV"),
             DeleteBucketWebsite => done(2, "NPQGV"),
             PutBucketLogging => partial(2, "NPQGV", "checked and kept, no log is delivered yet"),

@@ -51,6 +51,10 @@ impl PolicySummary {
             [("Action", "NotAction"), ("Resource", "NotResource"), ("Principal", "NotPrincipal")]
         {
             let listed = statement.get(name).or_else(|| statement.get(other));
+            // Some programs name nobody, and that is taken, as if it were everybody.
+            if name == "Principal" && listed.is_none() {
+                continue;
+            }
             if listed.and_then(texts).is_none_or(|list| list.is_empty()) {
                 return Err(invalid(&format!("The {name} of a statement is missing or invalid.")));
             }
@@ -123,6 +127,15 @@ mod tests {
         assert!(!public("*", &from("10.0.0.0/8")));
         assert!(public("*", &from("0.0.0.0/0")));
         assert_eq!(summary("Deny", "*", ""), Ok(PolicySummary { public: false, denies: true }));
+    }
+
+    #[test]
+    fn a_statement_without_a_principal_is_taken_and_counts_as_public() {
+        let statement = "{\"Action\":[\"oss:PutObject\"],\"Effect\":\"Allow\",\"Resource\":[\"acs:oss:*:*:*\"]}";
+        let text = format!("{{\"Version\":\"1\",\"Statement\":[{statement}]}}");
+        assert!(PolicySummary::parse(text.as_bytes()).unwrap().public);
+        let nobody = text.replace("\"Action\"", "\"Principal\":[],\"Action\"");
+        assert!(PolicySummary::parse(nobody.as_bytes()).is_err());
     }
 
     #[test]

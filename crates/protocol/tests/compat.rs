@@ -90,12 +90,17 @@ fn page(record: &Record) -> String {
     let mut page = format!(
         "# Operations\n\n\
         Every operation of the protocol, what this server does with it, and which client was seen doing it.\n\n\
-        {} of {} operations are done, {} in part, {} refused. What is refused answers 400 `NotImplemented` and names the operation.\n\n\
-        The page is made by `cargo xtask compat --write`: states stand beside `Operation` in `crates/protocol`, and what shows them is\n\
-        what the server saw while the SDK suites ran: who asked for the operation and was answered with success, and the case in which\n\
+        {} of {} operations are done, {} in part, {} refused. What is refused answers 400 \
+        `NotImplemented` and names the operation.\n\n\
+        The page is made by `cargo xtask compat --write`: states stand beside `Operation` in \
+        `crates/protocol`, and what shows them is\n\
+        what the server saw while the SDK suites ran: who asked for the operation and was \
+        answered with success, and the case in which\n\
         that client did the least besides. Clients: ali-oss (Node), oss2, python-v2 (alibabacloud-oss-v2), go-v1\n\
-        (aliyun-oss-go-sdk), go-v2 (alibabacloud-oss-go-sdk-v2), java, opendal, ossutil, browser (a page, by ali-oss's build for browsers\n\
-        and by itself), and http (plain requests without an SDK). A priority of P0 is what every program needs, P3 what has a meaning inside Alibaba's cloud alone.\n",
+        (aliyun-oss-go-sdk), go-v2 (alibabacloud-oss-go-sdk-v2), java, opendal, ossutil, \
+        browser (a page, by ali-oss's build for browsers\n\
+        and by itself), and http (plain requests without an SDK). A priority of P0 is what \
+        every program needs, P3 what has a meaning inside Alibaba's cloud alone.\n",
         count(|state| state == State::Done),
         Operation::ALL.len(),
         count(|state| matches!(state, State::Partial(_))),

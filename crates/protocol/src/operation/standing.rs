@@ -1,7 +1,7 @@
 //! Where each operation stands: how much it matters, which clients send it, and what this server does with it.
 //!
-//! The one list that `docs/COMPAT.md` is made of. A server's tests hold it against what the server answers, and the SDK suites against
-//! what they have really done, so a line that is turned here without the thing behind it fails.
+//! The one list that `docs/COMPAT.md` is made of. A server's tests hold it against what the server answers, and the SDK suites
+//! against what they have really done, so a line that is turned here without the thing behind it fails.
 
 use super::Operation::{self, *};
 

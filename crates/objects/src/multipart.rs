@@ -162,9 +162,10 @@ impl Core {
             stale: false,
         };
         let (name, value) = (names::upload(&key, id), upload.encode());
-        let head = keys::head(&key);
-        self.change(&place, place.partition(&key), vec![head.clone()], Gate::Open, move |view| {
-            if forbid_overwrite && view.get(&head)?.is_some() {
+        let (partition, head) = (place.partition(&key), keys::head(&key));
+        self.change_in(&place, partition, vec![head.clone()], Gate::Open, move |view, bucket| {
+            let forbid = forbid_overwrite && bucket.versioning.is_none();
+            if forbid && view.get(&head)?.is_some() {
                 return refuse(InitiateUploadError::AlreadyExists);
             }
             let mut writes = Writes::none();

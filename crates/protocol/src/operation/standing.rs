@@ -32,7 +32,6 @@ pub struct Standing {
 pub const CLIENTS: [(char, &str); 5] =
     [('N', "ali-oss"), ('P', "oss2"), ('Q', "python-v2"), ('G', "go-v1"), ('V', "go-v2")];
 
-const SOON: &str = "not built yet";
 const REGIONS: &str = "needs more than one region";
 const DOMAINS: &str = "names are bound to buckets by `--cname`, certificates by a proxy in front";
 const SEARCH: &str = "a search index of the cloud";
@@ -77,7 +76,7 @@ impl Operation {
             ListObjectVersions => done(1, "NHPQGV"),
             ListMultipartUploads => done(0, "NHPQGV"),
             DeleteMultipleObjects => done(0, "NHPQGV"),
-            PostObject => refused(1, "", SOON),
+            PostObject => done(1, ""),
             GetBucketInfo => done(0, "NHPQGV"),
             GetBucketLocation => done(0, "NHPQGV"),
             PutBucketAcl => done(0, "NHPQGV"),
@@ -85,9 +84,7 @@ impl Operation {
             GetBucketStat => done(1, "NHPQGV"),
             PutBucketVersioning => done(1, "NHPQGV"),
             GetBucketVersioning => done(1, "NHPQGV"),
-            PutBucketLifecycle => {
-                partial(1, "NPQGV", "rules are checked and kept, nothing acts on them yet")
-            }
+            PutBucketLifecycle => done(1, "NPQGV"),
             GetBucketLifecycle => done(1, "NPQGV"),
             DeleteBucketLifecycle => done(1, "NPQGV"),
             PutBucketCors => done(1, "NPQGV"),
@@ -111,7 +108,7 @@ impl Operation {
             }
             GetBucketWebsite => done(2, "NPQGV"),
             DeleteBucketWebsite => done(2, "NPQGV"),
-            PutBucketLogging => partial(2, "NPQGV", "checked and kept, no log is delivered yet"),
+            PutBucketLogging => done(2, "NPQGV"),
             GetBucketLogging => done(2, "NPQGV"),
             DeleteBucketLogging => done(2, "NPQGV"),
             PutBucketEncryption => partial(
@@ -123,17 +120,17 @@ impl Operation {
             DeleteBucketEncryption => done(2, "NPQGV"),
             PutBucketRequestPayment => done(2, "NPQGV"),
             GetBucketRequestPayment => done(2, "NPQGV"),
-            PutBucketInventory => partial(2, "NPQGV", "checked and kept, no report is written yet"),
+            PutBucketInventory => done(2, "NPQGV"),
             GetBucketInventory => done(2, "NPQGV"),
             ListBucketInventory => done(2, "NPQGV"),
             DeleteBucketInventory => done(2, "NPQGV"),
-            InitiateBucketWorm => refused(2, "NPQGV", SOON),
-            AbortBucketWorm => refused(2, "NPQGV", SOON),
-            CompleteBucketWorm => refused(2, "NPQGV", SOON),
-            ExtendBucketWorm => refused(2, "NPQGV", SOON),
-            GetBucketWorm => refused(2, "NPQGV", SOON),
-            PutBucketObjectWormConfiguration => refused(2, "QV", SOON),
-            GetBucketObjectWormConfiguration => refused(2, "QV", SOON),
+            InitiateBucketWorm => done(2, "NPQGV"),
+            AbortBucketWorm => done(2, "NPQGV"),
+            CompleteBucketWorm => done(2, "NPQGV"),
+            ExtendBucketWorm => done(2, "NPQGV"),
+            GetBucketWorm => done(2, "NPQGV"),
+            PutBucketObjectWormConfiguration => done(2, "QV"),
+            GetBucketObjectWormConfiguration => done(2, "QV"),
             PutBucketOverwriteConfig => done(2, "QV"),
             GetBucketOverwriteConfig => done(2, "QV"),
             DeleteBucketOverwriteConfig => done(2, "QV"),
@@ -248,12 +245,12 @@ impl Operation {
             DeleteObjectTagging => done(1, "NHPQGV"),
             PutSymlink => done(1, "NHPQGV"),
             GetSymlink => done(1, "NHPQGV"),
-            RestoreObject => refused(2, "NHPQGV", SOON),
-            CleanRestoredObject => refused(2, "HQV", SOON),
-            PutObjectRetention => refused(2, "QV", SOON),
-            GetObjectRetention => refused(2, "QV", SOON),
-            PutObjectLegalHold => refused(2, "QV", SOON),
-            GetObjectLegalHold => refused(2, "QV", SOON),
+            RestoreObject => done(2, "NHPQGV"),
+            CleanRestoredObject => done(2, "HQV"),
+            PutObjectRetention => done(2, "QV"),
+            GetObjectRetention => done(2, "QV"),
+            PutObjectLegalHold => done(2, "QV"),
+            GetObjectLegalHold => done(2, "QV"),
             SelectObject | CreateSelectObjectMeta => {
                 refused(3, "PQGV", "queries over CSV and JSON in the cloud")
             }
@@ -295,7 +292,7 @@ mod tests {
             let letters = "NHPQGV".chars().filter(|letter| standing.clients.contains(*letter));
             assert_eq!(letters.collect::<String>(), standing.clients, "{operation}");
             if let State::Refused(reason) = standing.state {
-                assert_eq!(reason == SOON, standing.priority < 3, "{operation}: {reason}");
+                assert_eq!(standing.priority, 3, "{operation}: {reason}");
             }
             if let State::Partial(text) | State::Refused(text) = standing.state {
                 assert!(!text.is_empty() && !text.contains(['|', '\n']), "{operation}: {text}");

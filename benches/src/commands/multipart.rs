@@ -1,4 +1,5 @@
-//! `multipart`: whether completing an upload costs what its parts are, or only how many they are; and the most parts that there can be.
+//! `multipart`: whether completing an upload costs what its parts are, or only how many they are; and the most parts that there can
+//! be.
 
 use std::{
     sync::{Arc, atomic::AtomicU64},

@@ -5,7 +5,8 @@
 //! operation by operation, and the checker of histories asks it which orders of concurrent operations could have answered so.
 //!
 //! An operation is added here in one place, [`object`]: a variant of [`Step`], its arm in [`Object::step`], and, where it answers
-//! something new, a variant of [`Reply`]; one that concerns uploads in [`upload`], [`UploadStep`] and [`Key::step`] alike. Those who drive a server then learn to send it and to read its answer back.
+//! something new, a variant of [`Reply`]; one that concerns uploads in [`upload`], [`UploadStep`] and [`Key::step`] alike. Those
+//! who drive a server then learn to send it and to read its answer back.
 //!
 //! Left out on purpose: times (the time in an appendable's ETag too, see [`stable_etag`]), attributes, ACLs, classes, sizes beyond
 //! the limits.

@@ -388,9 +388,9 @@ fn appendable_etag(crc64: u64) -> String {
     format!("{:016X}", crc64.swap_bytes())
 }
 
-/// The part of an ETag that bytes decide. An appendable's ETag is its CRC-64 and the time of its last append, 16 hex digits each; the
-/// time is cut off. `None` if it is not of that form, a Normal object's not 32 upper-case hex digits, or a Multipart object's not such
-/// with the number of its parts behind them.
+/// The part of an ETag that bytes decide. An appendable's ETag is its CRC-64 and the time of its last append, 16 hex digits each;
+/// the time is cut off. `None` if it is not of that form, a Normal object's not 32 upper-case hex digits, or a Multipart object's
+/// not such with the number of its parts behind them.
 pub fn stable_etag(kind: Kind, etag: &str) -> Option<String> {
     if kind == Kind::Multipart {
         return is_multipart_etag(etag).then(|| etag.to_owned());

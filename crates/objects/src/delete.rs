@@ -39,6 +39,9 @@ enum Told {
     TooMany,
 }
 
+/// Keys that are deleted together, none twice, and where each stands in the request, by partition.
+type Wave<'a> = (HashSet<&'a ObjectKey>, BTreeMap<Partition, Vec<usize>>);
+
 impl Core {
     pub(crate) async fn delete(&self, input: DeleteInput) -> Result<DeleteOutput, DeleteError> {
         let DeleteInput { bucket, key, version, only } = input;
@@ -67,7 +70,7 @@ impl Core {
         let place = self.place::<BucketError>(bucket).await?;
         let mut answers = vec![Ok(DeleteOutput::default()); named.len()];
         // In one transaction each key only once: a second marker would have to see the first.
-        let mut waves: Vec<(HashSet<&ObjectKey>, BTreeMap<Partition, Vec<usize>>)> = Vec::new();
+        let mut waves: Vec<Wave<'_>> = Vec::new();
         let mut versions: BTreeMap<&ObjectKey, Vec<usize>> = BTreeMap::new();
         for (at, (key, version)) in named.iter().enumerate() {
             if version.is_some() {

@@ -289,7 +289,7 @@ impl Round<'_> {
             let (mut tag, from) = match &place.key[..] {
                 [] => (keys::HEAD, keys::tagged(keys::HEAD, &[])),
                 // One of the time before there were versions is a head's, too.
-                key => (key[0].max(keys::HEAD).min(keys::OLDER), [key, &[0]].concat().into()),
+                key => (key[0].clamp(keys::HEAD, keys::OLDER), [key, &[0]].concat().into()),
             };
             let mut next: Option<Bytes> = Some(from);
             while let Some(start) = next {

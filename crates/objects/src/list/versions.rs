@@ -87,7 +87,7 @@ impl ListVersionsOutput {
 
 /// What a page of current versions has.
 enum Top {
-    Key(Head),
+    Key(Box<Head>),
     Prefix,
 }
 
@@ -164,7 +164,7 @@ impl Core {
             let key = ObjectKey::from_bytes(&name)
                 .map_err(|_| Failure::from(Damage::new("head", "its key is no object's")))?;
             if !head.below.any {
-                output.add(info(&place, key, head, true));
+                output.add(info(&place, key, *head, true));
                 continue;
             }
             let room = limit - output.items();
@@ -300,7 +300,7 @@ impl Core {
             let (name, top) = match item {
                 Item::Prefix(name) => (name.slice(1..), Top::Prefix),
                 Item::Record(name, record) => {
-                    (name.slice(1..), Top::Key(Head::decode(&record.value)?))
+                    (name.slice(1..), Top::Key(Box::new(Head::decode(&record.value)?)))
                 }
             };
             if next.as_ref().is_some_and(|next| name.cmp(next) != Ordering::Less) {

@@ -11,8 +11,9 @@
 //!
 //! What is claimed: for each object there is one order of all operations on it, in agreement with when they began and ended, in
 //! which the specification gives every answer that was given. Operations without an answer may have happened, at any moment up to
-//! the cut, or not. A copy, of a part too, reads its source at one moment and writes its destination at another, both while it runs; a
-//! listing looks at each object, and each upload, at a moment of its own. A completion ends the upload and replaces the object at one. Nothing in between is forgiven: a cut is no excuse for losing an answer.
+//! the cut, or not. A copy, of a part too, reads its source at one moment and writes its destination at another, both while it
+//! runs; a listing looks at each object, and each upload, at a moment of its own. A completion ends the upload and replaces the
+//! object at one. Nothing in between is forgiven: a cut is no excuse for losing an answer.
 //!
 //! An operation is added in `ossia-model` (its effect), in `send` (how it travels) and in `workload` (when it is chosen); one that
 //! concerns several objects also in `parts`.

@@ -59,6 +59,28 @@ async function prepare(origin) {
   return buckets;
 }
 
+/** Fields of a form that may put objects below `posts/`, signed by the server of the page, as forms are. */
+function forms(bucket) {
+  const oss = client(bucket);
+  const now = new Date();
+  const expiration = new Date(now.getTime() + 3_600_000).toISOString();
+  const conditions = [{ bucket }, ['starts-with', '$key', 'posts/'], ['content-length-range', 1, 100]];
+  const { OSSAccessKeyId, Signature, policy } = oss.calculatePostSignature({ expiration, conditions });
+  const date = now.toISOString().replace(/[-:]|\.\d+/g, '');
+  const named = {
+    'x-oss-signature-version': 'OSS4-HMAC-SHA256',
+    'x-oss-credential': `${accessKeyId}/${date.slice(0, 8)}/${region}/oss/aliyun_v4_request`,
+    'x-oss-date': date
+  };
+  const wide = { expiration, conditions: [...conditions, ...Object.entries(named).map(([k, v]) => ({ [k]: v }))] };
+  const v4 = {
+    ...named,
+    policy: Buffer.from(JSON.stringify(wide)).toString('base64'),
+    'x-oss-signature': oss.signPostObjectPolicyV4(wide, now)
+  };
+  return { v1: { OSSAccessKeyId, Signature, policy }, v4 };
+}
+
 /** The server of the page: itself, the SDK, and where results go. Gives its port and what is told. */
 async function pages(done) {
   const dist = path.join(process.env.OSSIA_ALI_OSS, 'dist', 'aliyun-oss-sdk.min.js');
@@ -102,6 +124,7 @@ async function pages(done) {
   await new Promise(resolve => server.listen(0, '127.0.0.1', resolve));
   state.origin = `http://page.test:${server.address().port}`;
   state.buckets = await prepare(state.origin);
+  state.forms = forms(state.buckets.open);
   return { server, state };
 }
 

@@ -78,6 +78,23 @@ async function cases(signature, settings) {
     equal(content.every((byte, at) => byte === bytes[at]), true);
   });
 
+  await run('a page posts a form with a policy that its server signed', async () => {
+    const post = async (key, fields) => {
+      const form = new FormData();
+      for (const [name, value] of Object.entries({ key, ...fields })) form.append(name, value);
+      form.append('file', new File(['hello'], 'ünïcode name.txt', { type: 'text/plain' }));
+      return fetch(`http://localhost:${settings.port}/${buckets.open}/`, { method: 'POST', body: form });
+    };
+    const fields = { ...settings.forms[signature], success_action_status: '201', 'x-oss-meta-colour': 'red' };
+    const key = `posts/${signature}/`;
+    const answer = await post(`${key}\${filename}`, fields);
+    equal([answer.status, (await answer.text()).includes('<PostResponse>')], [201, true]);
+    equal(await text(`${key}ünïcode name.txt`), 'hello');
+    const outside = await post('outside', fields);
+    equal([outside.status, (await outside.text()).includes('AccessDenied')], [403, true]);
+    await oss.delete(`${key}ünïcode name.txt`);
+  });
+
   await run('a page sees the headers that the rule exposes and no others', async () => {
     const answer = await fetch(oss.signatureUrl('there'));
     equal(answer.status, 200);

@@ -100,6 +100,9 @@ func (s *suite2) runAll() {
 		s.run("missing buckets are NoSuchBucket", s.missesBuckets)
 		s.run("buckets are described and listed", s.describesBuckets)
 		s.run("versions are kept, read, listed, appended to and removed", s.keepsVersions)
+		s.run("a retention policy is begun, locked, extended and told", s.locksRetention)
+		s.run("versions are retained and held, and tell so", s.retainsVersions)
+		s.run("an archived object is restored, read and cleaned", s.restores)
 	}
 	s.run("acl, tags and links of objects are set and read back", s.keepsObjectSettings)
 	s.run("configurations of the bucket are set, obeyed and read back", s.keepsBucketSettings)

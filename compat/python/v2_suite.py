@@ -13,6 +13,7 @@ from harness import (CNAME_BUCKET, CNAME_HOST, CRC_HELLO, CRC_HELLO_WORLD, DOMAI
                      PORT, REGION, Room, check, equal, fetch)
 from callbacks import v2_cases
 from v2_configs import config_cases
+from v2_lifetimes import lifetime_cases
 from v2_versions import version_cases
 
 
@@ -57,6 +58,7 @@ def _combination(signature, addressing, folder):
         room.run_all(config_cases(client, bucket, refused))
         room.run_all(version_cases(client, f'compat-v2-versions-{signature}-{addressing}', refused))
         room.run_all(v2_cases(client, bucket, refused))
+        room.run_all(lifetime_cases(client, bucket, refused, f'{signature}-{addressing}'))
     room.run('empties and deletes the bucket', lambda: _empty_and_delete(client, admin, bucket))
 
 

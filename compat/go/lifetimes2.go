@@ -87,7 +87,7 @@ func (s *suite2) retainsVersions() error {
 		return err
 	}
 	key := oss.Ptr("k")
-	until := time.Now().Add(72 * time.Hour).UTC().Format("2006-01-02T15:04:05.000Z")
+	until := time.Now().Add(72 * time.Hour).UTC().Truncate(time.Second).Format("2006-01-02T15:04:05.000Z")
 	err = second(s.client.PutObjectRetention(s.ctx, &oss.PutObjectRetentionRequest{
 		Bucket: &bucket, Key: key, VersionId: &version,
 		Retention: &oss.ObjectWormRetention{Mode: oss.Ptr("GOVERNANCE"), RetainUntilDate: &until},

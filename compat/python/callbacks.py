@@ -75,7 +75,7 @@ def v2_cases(client, bucket, refused):
         callback, variables = application.callback()
         put = client.put_object(oss.PutObjectRequest(
             bucket=bucket, key='callbacks/v2', body=b'12345', callback=callback, callback_var=variables))
-        equal(put.callback_result, json.loads(ANSWER))
+        equal(put.callback_result, ANSWER.decode())
         equal(application.told(), {'o': 'callbacks/v2', 's': 5, 'w': 'me'})
         callback, variables = application.callback('/fail')
         refused(203, 'CallbackFailed', client.put_object, oss.PutObjectRequest(

@@ -229,7 +229,7 @@ impl AccessLogs {
         let mut waiting = shared.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if line.len() > LINE_BYTES_MAX || waiting.bytes + line.len() > shared.bytes_max {
             drop(waiting);
-            self.lose(1, "too many lines wait");
+            self.lose(1, &Loss::Failed("too many lines wait".to_owned()));
             return;
         }
         waiting.bytes += line.len();
@@ -240,11 +240,16 @@ impl AccessLogs {
         }
     }
 
-    fn lose(&self, lines: u64, why: &str) {
+    fn lose(&self, lines: u64, loss: &Loss) {
         static LOSSES: Rarely = Rarely::new();
         let lost = self.0.lost.fetch_add(lines, Ordering::Relaxed) + lines;
-        if LOSSES.now() {
-            tracing::warn!(lost, why, "lines of access logs are lost");
+        match loss {
+            // Its owner deleted it or turned it against logs: nothing that who runs the server could mend.
+            Loss::Refused(why) => tracing::debug!(lost, why, "a bucket takes no access logs"),
+            Loss::Failed(why) if LOSSES.now() => {
+                tracing::warn!(lost, why, "lines of access logs are lost");
+            }
+            Loss::Failed(_) => {}
         }
     }
 
@@ -305,6 +310,14 @@ impl Delivery {
     }
 }
 
+/// Why lines are lost.
+enum Loss {
+    /// The bucket that they are for takes none.
+    Refused(String),
+    /// The server could not.
+    Failed(String),
+}
+
 /// `<prefix><source>YYYY-mm-DD-HH-00-00-`.
 fn stem(target: &LoggingTarget, source: &str, now_ms: u64) -> String {
     let seconds = i64::try_from(now_ms / 1000).unwrap_or(i64::MAX);
@@ -317,10 +330,10 @@ async fn append(
     place: &Place,
     mut end: End,
     batch: &Bytes,
-) -> Result<End, String> {
+) -> Result<End, Loss> {
     while end.number <= OBJECTS_OF_HOUR_MAX {
         let name = format!("{}{:04}", place.stem, end.number);
-        let key = ObjectKey::new(&name).map_err(|error| error.to_string())?;
+        let key = ObjectKey::new(&name).map_err(|error| Loss::Refused(error.to_string()))?;
         let mut taken = None;
         for _ in 0..TRIES_MAX {
             match objects.append(input(&place.bucket, &key, end.position, batch)).await {
@@ -336,7 +349,10 @@ async fn append(
                     | AppendError::Immutable
                     | AppendError::TooLarge { .. },
                 ) => {}
-                Err(error) => return Err(error.to_string()),
+                Err(error @ AppendError::NoSuchBucket) => {
+                    return Err(Loss::Refused(error.to_string()));
+                }
+                Err(error) => return Err(Loss::Failed(error.to_string())),
             }
             break;
         }
@@ -345,7 +361,7 @@ async fn append(
             None => end = End { number: end.number + 1, position: 0 },
         }
     }
-    Err("no object of the hour takes more".to_owned())
+    Err(Loss::Refused("no object of the hour takes more".to_owned()))
 }
 
 fn input(bucket: &BucketName, key: &ObjectKey, position: u64, batch: &Bytes) -> AppendInput {

@@ -54,7 +54,8 @@ def lifetime_cases(client, bucket, refused, label):
             **where, retention=oss.Retention(mode='COMPLIANCE', retain_until_date=until)))
         equal((read().mode, read().retain_until_date), ('COMPLIANCE', until))
         for status in ('ON', 'OFF'):
-            client.put_object_legal_hold(oss.PutObjectLegalHoldRequest(**where, legal_hold=oss.LegalHold(status=status)))
+            hold = oss.LegalHold(status=status)
+            client.put_object_legal_hold(oss.PutObjectLegalHoldRequest(**where, legal_hold=hold))
             held = client.get_object_legal_hold(oss.GetObjectLegalHoldRequest(**where)).legal_hold
             equal(held.status, status)
         refused(409, 'FileImmutable', client.delete_object, oss.DeleteObjectRequest(**where))

@@ -57,7 +57,7 @@ def _combination(signature, addressing, folder):
         room.run_all(_bucket_cases(client, bucket))
         room.run_all(config_cases(client, bucket, refused))
         room.run_all(version_cases(client, f'compat-v2-versions-{signature}-{addressing}', refused))
-        room.run_all(v2_cases(client, bucket, refused))
+        room.run_all(v2_cases(client, bucket))
         room.run_all(lifetime_cases(client, bucket, refused, f'{signature}-{addressing}'))
     room.run('empties and deletes the bucket', lambda: _empty_and_delete(client, admin, bucket))
 

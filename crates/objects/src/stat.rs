@@ -21,8 +21,10 @@ use crate::{
 
 /// A count is kept so many times as long as it took, so that counting takes at most a hundredth of the time.
 const KEPT_FACTOR: u32 = 100;
-/// Counts quicker than this are not kept: small buckets are exact.
+/// Counts quicker than this are not kept.
 const KEPT_FROM: Duration = Duration::from_millis(50);
+/// Counts of fewer records are not kept either, however long they took: a small bucket is exact on a busy machine too.
+const KEPT_FROM_RECORDS: u64 = 10_000;
 const KEPT_MAX: Duration = Duration::from_secs(3_600);
 /// The most counts kept.
 const ENTRIES_MAX: usize = 1_024;
@@ -42,7 +44,7 @@ impl StatCache {
     }
 
     fn keep(&self, id: u64, took: Duration, stat: &BucketStat) {
-        if took < KEPT_FROM {
+        if took < KEPT_FROM || records(stat) < KEPT_FROM_RECORDS {
             return;
         }
         let now = Instant::now();
@@ -53,6 +55,12 @@ impl StatCache {
             kept.insert(id, (until, stat.clone()));
         }
     }
+}
+
+/// How many records were looked at for a count.
+fn records(stat: &BucketStat) -> u64 {
+    let uploads = stat.multipart_upload_count.saturating_add(stat.multipart_part_count);
+    stat.object_count.saturating_add(stat.delete_marker_count).saturating_add(uploads)
 }
 
 impl Core {
@@ -107,5 +115,22 @@ impl Core {
         stat.storage =
             stat.classes.values().fold(part_bytes, |sum, class| class.storage.saturating_add(sum));
         Ok(stat)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_count_that_is_large_and_slow_is_kept() {
+        let (slow, quick) = (Duration::from_secs(60), Duration::from_millis(1));
+        let (many, few) = (KEPT_FROM_RECORDS, KEPT_FROM_RECORDS - 1);
+        for (took, parts, kept) in [(slow, many, true), (slow, few, false), (quick, many, false)] {
+            let stat = BucketStat { multipart_part_count: parts, ..BucketStat::default() };
+            let cache = StatCache::default();
+            cache.keep(1, took, &stat);
+            assert_eq!(cache.get(1), kept.then_some(stat), "{took:?}, {parts}");
+        }
     }
 }

@@ -167,7 +167,7 @@ async fn each_write_is_a_version_of_its_own_and_is_read_by_its_id() {
         assert_eq!(told, Err(ReadObjectError::NoSuchVersion));
         let told = world.read_version("none", ids[1]).await;
         assert_eq!(told, Err(ReadObjectError::NoSuchVersion));
-        assert_eq!(world.remove("k", unknown, DeleteIf::Any).await.existed, false);
+        assert!(!world.remove("k", unknown, DeleteIf::Any).await.existed);
         // From the middle, the top, the bottom; each time the newest that is left is current.
         for (gone, then) in [(2, 4), (4, 3), (0, 3), (3, 1)] {
             let told = world.remove("k", ids[gone], DeleteIf::Any).await;

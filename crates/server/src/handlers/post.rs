@@ -211,10 +211,9 @@ fn success(call: &Call<'_>, fields: &FormFields, key: &ObjectKey, etag: &str) ->
             [bucket, key.as_str(), &format!("\"{etag}\"")].map(|text| uri::encode(text.as_bytes()));
         let place = format!("{place}{joint}bucket={name}&key={key}&etag={etag}");
         // One that is no URL counts for nothing.
-        if place.starts_with("http://") || place.starts_with("https://") {
-            if let Ok(place) = HeaderValue::try_from(place) {
-                return Reply::empty(StatusCode::SEE_OTHER).with(header::LOCATION, place);
-            }
+        let is_http = place.starts_with("http://") || place.starts_with("https://");
+        if is_http && let Ok(place) = HeaderValue::try_from(place) {
+            return Reply::empty(StatusCode::SEE_OTHER).with(header::LOCATION, place);
         }
     }
     match fields.get("success_action_status").map(str::trim) {

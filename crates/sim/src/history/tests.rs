@@ -750,8 +750,8 @@ proptest! {
 
 #[test]
 fn a_burst_of_sixteen_clients_is_judged_quickly_whatever_its_luck() {
-    // Not timed: a judge that tried all orders would not come to an end. A run's batch ends at each cut; this one goes on past several,
-    // but not past many: width and time grow faster than a batch with uploads does.
+    // Not timed: a judge that tried all orders would not come to an end. A run's batch ends at each cut; this one goes on past
+    // several, but not past many: width and time grow faster than a batch with uploads does.
     let mut widest = 0;
     for seed in 0..20 {
         let hand = Register::run(seed, 1_000, 16);

@@ -109,7 +109,8 @@ async function cases(signature, settings) {
   await run('without an exposed ETag the SDK says so', async () => {
     const file = new File([new Uint8Array(250_000)], 'file.bin');
     const error = await fails(
-      client(buckets.mute).multipartUpload(`${signature}/file`, file, { partSize: 102_400 }),
+      // One part at a time: another that is still under way would be seen in the next case.
+      client(buckets.mute).multipartUpload(`${signature}/file`, file, { partSize: 102_400, parallel: 1 }),
       'an upload without ETags'
     );
     equal(error.message.includes('expose-headers'), true);

@@ -345,7 +345,7 @@ async fn ten_thousand_parts_become_one_object() {
     }
     let submits = world.store.counts.all()[0];
     let done = world.complete("k", id, ChosenParts::All).await.unwrap();
-    assert!(world.store.counts.all()[0] - submits <= 10_000 / 224 + 3);
+    assert!(world.store.counts.all()[0] - submits <= 10_000 / 224 + 4);
     assert!(done.etag.ends_with("-10000"));
     let whole: Vec<u8> = (1..=10_000_u16).flat_map(u16::to_be_bytes).collect();
     assert_eq!(done.crc64, crc64::checksum(&whole));
@@ -574,7 +574,8 @@ async fn an_abort_that_dies_has_happened_or_not() {
 
 /// Leaves an upload as a completion that died behind its second batch would, and tells the content that was being made.
 async fn stop_half_way(world: &World, id: UploadId) -> ContentId {
-    world.store.die_at(2, true);
+    // The mark, and two batches.
+    world.store.die_at(3, true);
     world.complete("k", id, ChosenParts::All).await.unwrap_err();
     world.store.revive();
     for partition in world.partitions().await {

@@ -63,11 +63,11 @@ async fn a_copy_has_the_bytes_and_what_the_directives_say() {
             replace.tagging_directive = Directive::Replace;
             replace.tags = vec![("b".into(), String::new())];
             (replace.acl, replace.storage_class) =
-                (Some(ObjectAcl::Private), Some(StorageClass::Archive));
+                (Some(ObjectAcl::Private), Some(StorageClass::Ia));
             world.objects.copy(replace.clone()).await.unwrap();
             let info = world.objects.head(&logs(), &key("other")).await.unwrap();
             assert_eq!((info.attributes, info.acl), (replace.attributes, ObjectAcl::Private));
-            assert_eq!((info.tags, info.storage_class), (replace.tags, StorageClass::Archive));
+            assert_eq!((info.tags, info.storage_class), (replace.tags, StorageClass::Ia));
 
             // Each lives on without the other.
             world.objects.delete(&logs(), &key("from")).await.unwrap();

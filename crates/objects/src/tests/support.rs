@@ -569,7 +569,15 @@ impl Index for Watched {
                     self.inner.submit(transaction).await.and(Err(unknown()))
                 }
                 Fate::Live => self.inner.submit(transaction).await,
-                Fate::Last => self.inner.submit(transaction).await.and(Err(unknown())),
+                Fate::Last => {
+                    let (partition, token) = (transaction.partition, transaction.token);
+                    let told = self.inner.submit(transaction).await;
+                    if matches!(told, Err(StoreError::Unknown(_))) {
+                        // What a start finds does not change afterwards.
+                        self.inner.settle(partition, token).await?;
+                    }
+                    told.and(Err(unknown()))
+                }
                 Fate::Dead => Err(unknown()),
             }
         })

@@ -51,7 +51,7 @@ const KINDS: &[Kind] = &[
     kind(
         Operation::PutBucketVersioning,
         |_| put("/bkt/?versioning"),
-        "<VersioningConfiguration><Status>Suspended</Status></VersioningConfiguration>",
+        "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>",
         "",
     ),
     kind(

@@ -186,6 +186,7 @@ impl World {
     pub(super) async fn restart(&mut self) {
         self.objects.close().await;
         self.store.revive();
+        self.store.settle_doubtful().await;
         self.objects = open(&self.store, &self.clock, &self.settings).await;
     }
 
@@ -453,6 +454,8 @@ pub(super) struct Watched {
     pub(super) stall_blob: Arc<Mutex<Option<Stall>>>,
     /// Transactions happen, but nobody is ever told.
     pub(super) mute: AtomicBool,
+    /// Transactions of which it is not known whether they have happened.
+    doubtful: Mutex<Vec<(Partition, Token)>>,
     steps: Arc<Death>,
 }
 
@@ -527,6 +530,7 @@ impl Watched {
             stall: Mutex::default(),
             stall_blob: Arc::default(),
             mute: AtomicBool::new(false),
+            doubtful: Mutex::default(),
             steps: Arc::default(),
         }
     }
@@ -545,6 +549,32 @@ impl Watched {
 
     pub(super) fn revive(&self) {
         self.steps.at.store(0, Ordering::SeqCst);
+    }
+
+    /// As a start does: from here on everything has happened or never will.
+    async fn settle_doubtful(&self) {
+        let doubtful = std::mem::take(&mut *self.doubtful.lock().unwrap());
+        for (partition, token) in doubtful {
+            // One that was refused before it began has nothing to settle.
+            while let Err(StoreError::Unknown(_)) = self.inner.settle(partition, token).await {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    async fn hand_on(&self, transaction: Transaction) -> Result<(), StoreError> {
+        let one = (transaction.partition, transaction.token);
+        // Before it is handed on: whoever waits for it may stop waiting.
+        self.doubtful.lock().unwrap().push(one);
+        let told = self.inner.submit(transaction).await;
+        if !matches!(told, Err(StoreError::Unknown(_))) {
+            self.forget(one);
+        }
+        told
+    }
+
+    fn forget(&self, one: (Partition, Token)) {
+        self.doubtful.lock().unwrap().retain(|other| *other != one);
     }
 }
 
@@ -566,18 +596,10 @@ impl Index for Watched {
         Box::pin(async move {
             match self.steps.step() {
                 Fate::Live if self.mute.load(Ordering::SeqCst) => {
-                    self.inner.submit(transaction).await.and(Err(unknown()))
+                    self.hand_on(transaction).await.and(Err(unknown()))
                 }
-                Fate::Live => self.inner.submit(transaction).await,
-                Fate::Last => {
-                    let (partition, token) = (transaction.partition, transaction.token);
-                    let told = self.inner.submit(transaction).await;
-                    if matches!(told, Err(StoreError::Unknown(_))) {
-                        // What a start finds does not change afterwards.
-                        self.inner.settle(partition, token).await?;
-                    }
-                    told.and(Err(unknown()))
-                }
+                Fate::Live => self.hand_on(transaction).await,
+                Fate::Last => self.hand_on(transaction).await.and(Err(unknown())),
                 Fate::Dead => Err(unknown()),
             }
         })
@@ -591,7 +613,13 @@ impl Index for Watched {
         Box::pin(async move {
             match self.steps.dead() || self.mute.load(Ordering::SeqCst) {
                 true => Err(Rejection::Closed.into()),
-                false => self.inner.settle(partition, token).await,
+                false => {
+                    let settled = self.inner.settle(partition, token).await;
+                    if settled.is_ok() {
+                        self.forget((partition, token));
+                    }
+                    settled
+                }
             }
         })
     }

@@ -51,7 +51,7 @@ const KINDS: &[Kind] = &[
     kind(
         Operation::PutBucketVersioning,
         |_| put("/bkt/?versioning"),
-        "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>",
+        "<VersioningConfiguration><Status>Suspended</Status></VersioningConfiguration>",
         "",
     ),
     kind(
@@ -113,13 +113,13 @@ const KINDS: &[Kind] = &[
     ),
     kind(
         Operation::InitiateBucketWorm,
-        |_| post("/bkt/?worm"),
+        |_| post("/worm/?worm"),
         "<InitiateWormConfiguration><RetentionPeriodInDays>#</RetentionPeriodInDays></InitiateWormConfiguration>",
         "1",
     ),
     kind(
         Operation::PutBucketObjectWormConfiguration,
-        |_| put("/bkt/?objectWorm"),
+        |_| put("/held/?objectWorm"),
         "<ObjectWormConfiguration><ObjectWormEnabled>Enabled</ObjectWormEnabled><Rule><DefaultRetention><Mode>COMPLIANCE\
          </Mode><Days>#</Days></DefaultRetention></Rule></ObjectWormConfiguration>",
         "1",
@@ -181,6 +181,14 @@ impl Kind {
 async fn prepared() -> (Fixture, String) {
     let fixture = Fixture::with_bucket().await;
     fixture.call(put("/bkt/key").body("x")).await.expect(200);
+    let cold = put("/bkt/cold").header("x-oss-storage-class", "ColdArchive");
+    fixture.call(cold.body("x")).await.expect(200);
+    // A bucket keeps one policy of retention, and no versions that are suspended beside it.
+    for bucket in ["/worm", "/held"] {
+        fixture.call(put(bucket)).await.expect(200);
+    }
+    let enabled = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+    fixture.call(put("/held/?versioning").body(enabled)).await.expect(200);
     let started = fixture.call(post("/bkt/parts?uploads")).await.expect(200);
     let id = started.element("UploadId").unwrap();
     let part = put(&format!("/bkt/parts?partNumber=1&uploadId={id}")).body("hello");

@@ -17,6 +17,7 @@
 //! - Loops are bounded, bodies stream, and no lock is held while a client is waited for (I7).
 
 mod append;
+mod background;
 mod body;
 mod bucket;
 mod buckets;

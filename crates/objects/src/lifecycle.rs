@@ -11,7 +11,7 @@ mod judge;
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -20,11 +20,11 @@ use std::{
 use bytes::Bytes;
 use ossia_protocol::xml::config::LifecycleConfiguration;
 use ossia_store::{Item, Partition, Payload, Scan, View, Writes, successor};
-use tokio::task::JoinHandle;
 
 use crate::{
     AbortUploadInput, BucketError, BucketRules, ConfigKind, DeleteError, DeleteIf, DeleteInput,
     Failure, ObjectInfo, Objects, UploadError, VersionId,
+    background::Background,
     core::{Core, Gate, Place},
     keys,
     records::{BucketRecord, BucketState, Catalogue, Damage, Head, Stored},
@@ -150,33 +150,10 @@ impl Objects {
     }
 }
 
-/// The running worker; ends with this handle.
-#[derive(Debug)]
-pub(crate) struct LifecycleTask(Mutex<Option<JoinHandle<()>>>);
-
-impl LifecycleTask {
-    pub(crate) fn start(core: Arc<Core>) -> Self {
-        let on = !core.settings.lifecycle.every.is_zero();
-        Self(Mutex::new(on.then(|| tokio::spawn(run(core)))))
-    }
-
-    /// Stops it: at any point, which it is made for (I10).
-    pub(crate) async fn stop(&self) {
-        let task = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(task) = task {
-            task.abort();
-            // Cancelled, which is what was asked for.
-            let _ = task.await;
-        }
-    }
-}
-
-impl Drop for LifecycleTask {
-    fn drop(&mut self) {
-        if let Some(task) = self.0.get_mut().unwrap_or_else(PoisonError::into_inner) {
-            task.abort();
-        }
-    }
+/// Starts the worker, unless it is switched off.
+pub(crate) fn start(core: Arc<Core>) -> Background {
+    let on = !core.settings.lifecycle.every.is_zero();
+    Background::start(on.then(|| run(core)))
 }
 
 async fn run(core: Arc<Core>) {

@@ -13,13 +13,13 @@ use crate::{
     ListOutput, ListVersionsInput, ListVersionsOutput, ObjectInfo, OpenError, OpenObject, PutError,
     PutInput, PutOutput, PutSymlinkInput, PutSymlinkOutput, ReadObjectError, ScrubFigures,
     SealError, SealInput, SealOutput, Settings, VersionId,
+    background::Background,
     core::{Core, DETACHED_MAX},
     known::KnownBuckets,
-    lifecycle::{self, LifecycleTask},
+    lifecycle,
     multipart::Completions,
     packer::{Packer, PackerTask},
-    reaper::ReaperTask,
-    scrub::{self, ScrubTask},
+    reaper, scrub,
     stat::StatCache,
     words::{BucketAcl, BucketName, ObjectAcl, ObjectKey, Versioning},
 };
@@ -35,10 +35,10 @@ pub struct KeptBlobs {
 pub struct Objects {
     pub(crate) core: Arc<Core>,
     /// Ends with the last clone.
-    reaper: Arc<ReaperTask>,
+    reaper: Arc<Background>,
     packer: Arc<PackerTask>,
-    scrub: Arc<ScrubTask>,
-    lifecycle: Arc<LifecycleTask>,
+    scrub: Arc<Background>,
+    lifecycle: Arc<Background>,
 }
 
 impl fmt::Debug for Objects {
@@ -76,10 +76,10 @@ impl Objects {
         };
         let core = Arc::new(core);
         core.sweep().await?;
-        let reaper = Arc::new(ReaperTask::start(Arc::clone(&core)));
+        let reaper = Arc::new(reaper::start(Arc::clone(&core)));
         let packer = Arc::new(PackerTask::start(Arc::clone(&core)));
-        let scrub = Arc::new(ScrubTask::start(Arc::clone(&core)));
-        let lifecycle = Arc::new(LifecycleTask::start(Arc::clone(&core)));
+        let scrub = Arc::new(scrub::start(Arc::clone(&core)));
+        let lifecycle = Arc::new(lifecycle::start(Arc::clone(&core)));
         Ok(Self { core, reaper, packer, scrub, lifecycle })
     }
 

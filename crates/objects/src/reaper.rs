@@ -26,12 +26,12 @@ use ossia_store::{
 };
 use tokio::{
     sync::{Notify, OwnedRwLockWriteGuard, RwLock},
-    task::JoinHandle,
     time::Instant,
 };
 
 use crate::{
     Failure,
+    background::Background,
     core::{Core, run_plain},
     keys::{self, ContentId, SYSTEM},
     records::{BucketState, Damage, Dropped, Extent, Source, Stored, Tombstone},
@@ -98,32 +98,9 @@ impl Signals {
     }
 }
 
-/// The running reaper; ends with this handle.
-#[derive(Debug)]
-pub(crate) struct ReaperTask(Mutex<Option<JoinHandle<()>>>);
-
-impl ReaperTask {
-    pub(crate) fn start(core: Arc<Core>) -> Self {
-        Self(Mutex::new(Some(tokio::spawn(run(core)))))
-    }
-
-    /// Stops it: at any point, which it is made for (I10).
-    pub(crate) async fn stop(&self) {
-        let task = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(task) = task {
-            task.abort();
-            // Cancelled, which is what was asked for.
-            let _ = task.await;
-        }
-    }
-}
-
-impl Drop for ReaperTask {
-    fn drop(&mut self) {
-        if let Some(task) = self.0.get_mut().unwrap_or_else(PoisonError::into_inner) {
-            task.abort();
-        }
-    }
+/// Starts the reaper.
+pub(crate) fn start(core: Arc<Core>) -> Background {
+    Background::start(Some(run(core)))
 }
 
 async fn run(core: Arc<Core>) {

@@ -5,7 +5,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -13,10 +13,11 @@ use std::{
 
 use bytes::Bytes;
 use ossia_store::{Item, Scan, Writes, successor};
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::time::Instant;
 
 use crate::{
     Failure,
+    background::Background,
     check::{CheckOptions, Checker, Finding, Walked},
     core::{Core, run_plain},
     keys::{self, SYSTEM},
@@ -137,33 +138,10 @@ impl Stored for Place {
     }
 }
 
-/// The running scrub; ends with this handle.
-#[derive(Debug)]
-pub(crate) struct ScrubTask(Mutex<Option<JoinHandle<()>>>);
-
-impl ScrubTask {
-    pub(crate) fn start(core: Arc<Core>) -> Self {
-        let on = core.settings.scrub.bytes_per_s > 0;
-        Self(Mutex::new(on.then(|| tokio::spawn(run(core)))))
-    }
-
-    /// Stops it, at any point: what it has looked at since its last note is looked at again.
-    pub(crate) async fn stop(&self) {
-        let task = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(task) = task {
-            task.abort();
-            // Cancelled, which is what was asked for.
-            let _ = task.await;
-        }
-    }
-}
-
-impl Drop for ScrubTask {
-    fn drop(&mut self) {
-        if let Some(task) = self.0.get_mut().unwrap_or_else(PoisonError::into_inner) {
-            task.abort();
-        }
-    }
+/// Starts the scrub, unless it is switched off. Where it is stopped, what it has looked at since its last note is looked at again.
+pub(crate) fn start(core: Arc<Core>) -> Background {
+    let on = core.settings.scrub.bytes_per_s > 0;
+    Background::start(on.then(|| run(core)))
 }
 
 async fn run(core: Arc<Core>) {

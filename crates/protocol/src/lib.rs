@@ -15,6 +15,7 @@ pub mod etag;
 pub mod form_data;
 pub mod names;
 pub mod operation;
+pub mod policy;
 pub mod query;
 pub mod range;
 pub mod time;

@@ -6,6 +6,7 @@
 use std::{fmt, sync::Arc, time::Instant};
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
+use ossia_access::{Caller, Principal};
 use ossia_objects::{Bucket, BucketRules, Clock, Health, Objects, ReadObjectError, VersionId};
 use ossia_protocol::{
     addressing::{Addressing, RequestTarget, Target},
@@ -20,7 +21,7 @@ use ossia_protocol::{
 use crate::{
     access::{Circumstances, Grade, decide, grade},
     access_log::{AccessLogs, Entry},
-    auth::{AuthRefusal, Authenticator, Caller, HeaderView, first},
+    auth::{AuthRefusal, Authenticator, HeaderView, first},
     callback::Callbacks,
     config::Config,
     handlers::{self, error as errors},
@@ -64,7 +65,7 @@ pub(crate) struct Call<'r> {
     pub(crate) operation: Operation,
     pub(crate) target: &'r Target,
     pub(crate) query: &'r Query,
-    pub(crate) caller: Caller,
+    pub(crate) caller: Arc<Caller>,
     /// The bucket named, where the operation needs one that exists.
     pub(crate) bucket: Option<Bucket>,
     /// What requests to that bucket are decided by.
@@ -78,7 +79,7 @@ struct Told {
     /// Only of requests from another origin.
     bucket: Option<BucketName>,
     rules: Option<Arc<BucketRules>>,
-    caller: Option<Caller>,
+    caller: Option<Arc<Caller>>,
 }
 
 /// The path of the health check, where Host is a service name or an address.
@@ -209,10 +210,10 @@ impl App {
         // Whose form it is stands in its fields.
         let by_form = operation == Operation::PostObject;
         let caller = match by_form {
-            true => Caller::Anonymous,
+            true => self.authenticator.anonymous(),
             false => self.identify(request, operation, &target, &query).await?,
         };
-        told.caller = Some(caller);
+        told.caller = Some(Arc::clone(&caller));
         let bucket = self.bucket(operation, &target).await?;
         let rules = self.rules(bucket.as_ref()).await?;
         told.rules = Some(Arc::clone(&rules));
@@ -279,7 +280,7 @@ impl App {
         operation: Operation,
         target: &Target,
         query: &Query,
-    ) -> Result<Caller, OssError> {
+    ) -> Result<Arc<Caller>, OssError> {
         match self.verify(request, target, query) {
             Ok(caller) => Ok(caller),
             Err(AuthRefusal::Other(error)) => Err(error),
@@ -297,7 +298,7 @@ impl App {
         request: &Request,
         target: &Target,
         query: &Query,
-    ) -> Result<Caller, AuthRefusal> {
+    ) -> Result<Arc<Caller>, AuthRefusal> {
         let headers = HeaderView(&request.headers);
         let parts =
             RequestParts { method: request.method.as_str(), target, query, headers: &headers };
@@ -371,7 +372,7 @@ impl App {
                 + request.method.as_str().len()
                 + raw.len()
                 + "  HTTP/1.1\r\n\r\n".len();
-        let root = told.caller == Some(Caller::Root);
+        let caller = told.caller.as_ref().filter(|caller| !caller.is_anonymous());
         Entry {
             peer: Some(request.peer.ip()),
             arrived_ms,
@@ -383,7 +384,7 @@ impl App {
             user_agent: text("user-agent"),
             host,
             request_id: request.id.as_str().to_owned(),
-            requester: root.then(|| self.account.clone()),
+            requester: caller.map(|_| self.account.clone()),
             operation: told.operation.map_or("-", Operation::name),
             bucket: String::from_utf8_lossy(target.bucket.as_deref().unwrap_or_default())
                 .into_owned(),
@@ -395,7 +396,8 @@ impl App {
             owner: self.account.clone(),
             delta,
             storage_class: stored("x-oss-storage-class").map(str::to_ascii_lowercase),
-            access_key_id: root.then(|| self.authenticator.root_id().to_owned()),
+            access_key_id: caller
+                .and_then(|caller| caller.access_key_id.as_deref().map(str::to_owned)),
             ..Entry::default()
         }
     }
@@ -471,7 +473,7 @@ impl Call<'_> {
             return Err(denied("You are denied by bucket referer policy."));
         }
         if self.rules.payment.requester
-            && self.caller != Caller::Root
+            && !self.caller.is_account()
             && self.header_text("x-oss-request-payer") != Some("requester")
         {
             let message = "Access denied for requester pay bucket";
@@ -493,10 +495,7 @@ impl Call<'_> {
 
     /// The account of the caller; `None` for nobody in particular.
     pub(crate) fn requester(&self) -> Option<&str> {
-        match self.caller {
-            Caller::Root => Some(&self.app.account),
-            Caller::Anonymous => None,
-        }
+        (!self.caller.is_anonymous()).then_some(self.app.account.as_str())
     }
 
     /// Whether an object under this key must not be overwritten by this caller, whatever its request says.
@@ -504,7 +503,7 @@ impl Call<'_> {
         let account = &self.app.account;
         self.rules.overwrite.forbids(key.as_str(), |principal| {
             principal == "*"
-                || (self.caller == Caller::Root
+                || (self.caller.is_account()
                     && (principal == account
                         || principal.ends_with(&format!(":ram::{account}:root"))))
         })
@@ -541,26 +540,27 @@ impl Call<'_> {
 
     /// Whether the caller may do the operation, and set what its headers set.
     pub(crate) async fn check_access(&self) -> Result<(), OssError> {
-        let object = match (self.caller, grade(self.operation), self.target.key.is_some()) {
-            // The root key needs no ACL, and the others' ACLs say nothing about what is the owner's.
-            (Caller::Root, _, _) | (_, Grade::Owner, _) | (_, _, false) => None,
-            (Caller::Anonymous, Grade::Read | Grade::Write, true) => {
-                match ObjectKey::from_bytes(self.target.key.as_deref().unwrap_or_default()) {
-                    Ok(key) => {
-                        let named = match self.operation {
-                            Operation::GetObject
-                            | Operation::HeadObject
-                            | Operation::GetObjectMeta
-                            | Operation::GetSymlink
-                            | Operation::DeleteObject => handlers::versions::version(self)?,
-                            _ => None,
-                        };
-                        self.object_acl(&key, named).await?
+        let object =
+            match (&self.caller.principal, grade(self.operation), self.target.key.is_some()) {
+                // The root key needs no ACL, and the others' ACLs say nothing about what is the owner's.
+                (Principal::Account, _, _) | (_, Grade::Owner, _) | (_, _, false) => None,
+                (_, Grade::Read | Grade::Write, true) => {
+                    match ObjectKey::from_bytes(self.target.key.as_deref().unwrap_or_default()) {
+                        Ok(key) => {
+                            let named = match self.operation {
+                                Operation::GetObject
+                                | Operation::HeadObject
+                                | Operation::GetObjectMeta
+                                | Operation::GetSymlink
+                                | Operation::DeleteObject => handlers::versions::version(self)?,
+                                _ => None,
+                            };
+                            self.object_acl(&key, named).await?
+                        }
+                        Err(_) => None,
                     }
-                    Err(_) => None,
                 }
-            }
-        };
+            };
         // Of an operation on many keys each is decided by itself.
         if self.operation == Operation::DeleteMultipleObjects {
             return Ok(());
@@ -593,8 +593,7 @@ impl Call<'_> {
         operation: Operation,
         object: Option<ossia_protocol::attributes::ObjectAcl>,
     ) -> Result<(), OssError> {
-        if self.caller == Caller::Anonymous && self.rules.policy.is_some_and(|policy| policy.denies)
-        {
+        if self.caller.is_anonymous() && self.rules.policy.is_some_and(|policy| policy.denies) {
             // Its statements are not decided yet: what one may deny is not let through by an ACL.
             return Err(OssError::new(ErrorCode::AccessDenied)
                 .with_message("Access denied by bucket policy."));

@@ -3,13 +3,12 @@
 //! Today there are the root key and anonymous callers, and ACLs decide between them; users, policies and sessions join
 //! [`Caller`] and [`Circumstances`] without a second place of decision. It must not read anything: what it needs is handed in.
 
+use ossia_access::{Caller, Principal};
 use ossia_protocol::{
     attributes::{BucketAcl, ObjectAcl},
     error::{ErrorCode, OssError},
     operation::{Level, Operation},
 };
-
-use crate::auth::Caller;
 
 /// What the decision rests on besides caller and operation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -104,9 +103,9 @@ pub(crate) fn decide(
     operation: Operation,
     circumstances: Circumstances,
 ) -> Decision {
-    match caller {
-        Caller::Root => Decision::allow(Reason::Root),
-        Caller::Anonymous => {
+    match caller.principal {
+        Principal::Account => Decision::allow(Reason::Root),
+        Principal::User { .. } | Principal::Session { .. } | Principal::Anonymous => {
             if operation.level() == Level::Service {
                 return Decision::deny(Reason::OwnersOnly);
             }
@@ -140,13 +139,13 @@ mod tests {
 
     fn anonymous(operation: Operation, bucket: BucketAcl, object: Option<ObjectAcl>) -> Decision {
         let circumstances = Circumstances { bucket: Some(bucket), object };
-        decide(&Caller::Anonymous, operation, circumstances)
+        decide(&Caller::anonymous(), operation, circumstances)
     }
 
     #[test]
     fn the_root_key_may_do_everything() {
         for operation in Operation::ALL {
-            let decision = decide(&Caller::Root, *operation, Circumstances::default());
+            let decision = decide(&Caller::account("id"), *operation, Circumstances::default());
             assert_eq!(decision, Decision::allow(Reason::Root), "{operation}");
         }
     }

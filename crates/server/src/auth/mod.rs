@@ -5,7 +5,10 @@
 
 mod keys;
 
+use std::sync::Arc;
+
 use http::HeaderMap;
+use ossia_access::Caller;
 use ossia_protocol::{
     auth::{
         AuthError, FormFields, FormSigned, Headers, Lookup, RequestParts, Secret, Signed,
@@ -16,15 +19,6 @@ use ossia_protocol::{
 
 use self::keys::SigningKeys;
 use crate::identity::RootKey;
-
-/// Who a request comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Caller {
-    /// The root key of the account.
-    Root,
-    /// Nobody in particular: the request is not signed.
-    Anonymous,
-}
 
 /// Why nobody is known to have sent a request.
 #[derive(Debug)]
@@ -40,6 +34,8 @@ pub(crate) enum AuthRefusal {
 /// Verifies signatures.
 #[derive(Debug)]
 pub(crate) struct Authenticator {
+    root: Arc<Caller>,
+    anonymous: Arc<Caller>,
     root_id: String,
     root_secret: Secret,
     options: VerifyOptions,
@@ -49,6 +45,8 @@ pub(crate) struct Authenticator {
 impl Authenticator {
     pub(crate) fn new(root: &RootKey, region: &str, strict_region: bool) -> Authenticator {
         Authenticator {
+            root: Arc::new(Caller::account(&root.id)),
+            anonymous: Arc::new(Caller::anonymous()),
             root_id: root.id.clone(),
             root_secret: Secret::new(&root.secret),
             options: VerifyOptions {
@@ -60,9 +58,9 @@ impl Authenticator {
         }
     }
 
-    /// The id of the root key.
-    pub(crate) fn root_id(&self) -> &str {
-        &self.root_id
+    /// Nobody in particular.
+    pub(crate) fn anonymous(&self) -> Arc<Caller> {
+        Arc::clone(&self.anonymous)
     }
 
     /// Who sent this request, at `now` in Unix seconds.
@@ -70,9 +68,9 @@ impl Authenticator {
         &self,
         request: &RequestParts<'_>,
         now: i64,
-    ) -> Result<Caller, AuthRefusal> {
+    ) -> Result<Arc<Caller>, AuthRefusal> {
         let claim = match detect(request).map_err(refusal)? {
-            Signed::Anonymous => return Ok(Caller::Anonymous),
+            Signed::Anonymous => return Ok(self.anonymous()),
             Signed::Form => return Err(AuthRefusal::Form),
             Signed::Claimed(claim) => claim,
         };
@@ -96,7 +94,7 @@ impl Authenticator {
         if let Some(leniency) = verified.leniency {
             tracing::debug!(?leniency, "signature held in a lenient form");
         }
-        Ok(Caller::Root)
+        Ok(Arc::clone(&self.root))
     }
 }
 
@@ -111,9 +109,9 @@ impl Authenticator {
         bucket: &str,
         cloudbox: Option<&str>,
         now: i64,
-    ) -> Result<(Caller, (u64, u64)), OssError> {
+    ) -> Result<(Arc<Caller>, (u64, u64)), OssError> {
         let claim = match detect_form(fields)? {
-            FormSigned::Anonymous => return Ok((Caller::Anonymous, (0, u64::MAX))),
+            FormSigned::Anonymous => return Ok((self.anonymous(), (0, u64::MAX))),
             FormSigned::Claimed(claim) => claim,
         };
         let known = claim.access_key_id() == self.root_id;
@@ -124,7 +122,7 @@ impl Authenticator {
         };
         let policy = verify_form(&claim, cloudbox, lookup, now, &self.options)?;
         policy.check(&claim, bucket, fields, now)?;
-        Ok((Caller::Root, policy.length_range()))
+        Ok((Arc::clone(&self.root), policy.length_range()))
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     access::{Circumstances, decide},
-    auth::{Caller, HeaderView},
+    auth::HeaderView,
     http::Reply,
     service::Call,
 };
@@ -87,7 +87,7 @@ pub(super) async fn check_source_access(
     call: &Call<'_>,
     source: &CopySource,
 ) -> Result<(), OssError> {
-    if call.caller == Caller::Root {
+    if call.caller.is_account() {
         return Ok(());
     }
     let bucket = call

@@ -19,7 +19,7 @@ use super::{
     versions::version,
 };
 use crate::{
-    auth::{Caller, HeaderView},
+    auth::HeaderView,
     http::{Framing, Reply, Reserved},
     service::Call,
 };
@@ -115,7 +115,7 @@ enum Named {
 impl Named {
     async fn of(call: &Call<'_>, key: &str, version_id: Option<&str>) -> Result<Named, OssError> {
         let Ok(key) = ObjectKey::new(key) else { return Ok(Named::Absent) };
-        if call.caller != Caller::Root {
+        if !call.caller.is_account() {
             let version = version_id.and_then(VersionId::parse);
             let acl = call.object_acl(&key, version).await?;
             if call.permit(Operation::DeleteMultipleObjects, acl).is_err() {

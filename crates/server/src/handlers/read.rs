@@ -21,7 +21,7 @@ use ossia_protocol::{
 
 use super::{error as errors, fields, versions::version};
 use crate::{
-    auth::{Caller, HeaderView},
+    auth::HeaderView,
     http::{Cut, Pace, Reply, Reserved},
     server::LEAN_PIECE_BYTES,
     service::Call,
@@ -172,7 +172,7 @@ fn overrides(call: &Call<'_>) -> Result<HeaderMap, OssError> {
         let Some(value) = call.query.get_bytes(parameter).filter(|value| !value.is_empty()) else {
             continue;
         };
-        if call.caller == Caller::Anonymous {
+        if call.caller.is_anonymous() {
             return Err(OssError::new(ErrorCode::InvalidRequest));
         }
         let value = HeaderValue::from_bytes(value).map_err(|_| {

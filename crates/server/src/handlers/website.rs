@@ -1,5 +1,7 @@
 //! A bucket as a site: index and error pages, redirects. For readers who did not sign in a header; GET and HEAD only.
 
+use std::sync::Arc;
+
 use http::{HeaderValue, Method, StatusCode, header};
 use ossia_protocol::{
     error::{ErrorCode, OssError},
@@ -10,7 +12,7 @@ use ossia_protocol::{
 };
 
 use super::read;
-use crate::{auth::Caller, http::Reply, service::Call};
+use crate::{http::Reply, service::Call};
 
 /// Answers a reader of a site; `None` when the request is not one.
 pub(crate) async fn serve(call: &Call<'_>) -> Option<Result<Reply, OssError>> {
@@ -20,7 +22,7 @@ pub(crate) async fn serve(call: &Call<'_>) -> Option<Result<Reply, OssError>> {
         Operation::GetObject | Operation::HeadObject if !by_header => {}
         // A signed one lists.
         Operation::ListObjects | Operation::HeadBucket
-            if call.caller == Caller::Anonymous && site.index.is_some() => {}
+            if call.caller.is_anonymous() && site.index.is_some() => {}
         _ => return None,
     }
     Some(page(call, site).await)
@@ -84,7 +86,7 @@ async fn object(call: &Call<'_>, key: &str) -> Result<Reply, OssError> {
         operation,
         target: &target,
         query: call.query,
-        caller: call.caller,
+        caller: Arc::clone(&call.caller),
         bucket: call.bucket.clone(),
         rules: call.rules.clone(),
     };

@@ -13,11 +13,20 @@ const ROOMS: [(&str, &[&str]); 11] = [
     ("store", &[]),
     ("engine", &["store"]),
     ("rados", &["store"]),
-    ("objects", &["protocol", "store"]),
-    ("server", &["objects", "protocol", "store"]),
+    ("access", &["protocol"]),
+    ("keys", &[]),
+    ("objects", &["keys", "protocol", "store"]),
+    ("ram", &["access", "keys", "protocol", "store"]),
+    ("server", &["access", "keys", "objects", "protocol", "ram", "store"]),
     ("client", &["protocol"]),
     ("cli", &["client", "protocol"]),
-    ("ossia", &["cli", "client", "engine", "objects", "protocol", "rados", "server", "store"]),
+    (
+        "ossia",
+        &[
+            "access", "cli", "client", "engine", "keys", "objects", "protocol", "rados", "ram",
+            "server", "store",
+        ],
+    ),
     ("model", &["protocol"]),
     ("sim", &["client", "engine", "model", "objects", "protocol", "rados", "server", "store"]),
 ];

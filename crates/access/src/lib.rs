@@ -4,5 +4,7 @@
 //! explained and tried without a server. It must not know sockets, stores, secrets or signatures.
 
 mod caller;
+mod identity;
 
 pub use caller::{AttachedPolicy, Caller, PolicyOrigin, Principal};
+pub use identity::{Cause, Decision, Reason, Source, decide_identity, trusts};

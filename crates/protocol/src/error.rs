@@ -54,8 +54,12 @@ pub struct OssError {
     message: Cow<'static, str>,
     ec: Option<&'static str>,
     fields: Vec<(&'static str, String)>,
+    group: Option<Box<Group>>,
     headers: Vec<(&'static str, String)>,
 }
+
+/// An element with elements in it.
+type Group = (&'static str, Vec<(&'static str, String)>);
 
 impl OssError {
     /// An error with the code's default message, its EC where the code has a single known one, and nothing else.
@@ -65,6 +69,7 @@ impl OssError {
             message: Cow::Borrowed(code.message()),
             ec: code.ec(),
             fields: Vec::new(),
+            group: None,
             headers: Vec::new(),
         }
     }
@@ -89,6 +94,13 @@ impl OssError {
         let mut value = value.into();
         value.truncate(value.floor_char_boundary(FIELD_BYTES_MAX));
         self.fields.push((name, value));
+        self
+    }
+
+    /// Adds an element with elements in it, behind the fields. An error has one at most.
+    #[must_use]
+    pub fn with_group(mut self, name: &'static str, members: Vec<(&'static str, String)>) -> Self {
+        self.group = Some(Box::new((name, members)));
         self
     }
 
@@ -156,6 +168,13 @@ impl OssError {
         if with_fields {
             for (name, value) in &self.fields {
                 writer.safe_text(name, value);
+            }
+            if let Some((name, members)) = self.group.as_deref() {
+                writer.open(name);
+                for (name, value) in members {
+                    writer.safe_text(name, value);
+                }
+                writer.close(name);
             }
         }
         if let Some(ec) = self.ec {

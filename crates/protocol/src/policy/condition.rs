@@ -342,10 +342,7 @@ impl Operator {
 
     /// `Err` with the first value that is none for this operator.
     fn wanted(self, values: &[String]) -> Result<Wanted, &str> {
-        fn all<'v, T>(
-            values: &'v [String],
-            read: impl Fn(&str) -> Option<T>,
-        ) -> Result<Vec<T>, &'v str> {
+        fn all<T>(values: &[String], read: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, &str> {
             values.iter().map(|value| read(value).ok_or(value.as_str())).collect()
         }
         Ok(match self {

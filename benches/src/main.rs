@@ -66,6 +66,7 @@ fn run(options: Options) -> Result<(), BenchError> {
         Name::Read => commands::read::run,
         Name::List => commands::list::run,
         Name::Multipart => commands::multipart::run,
+        Name::Access => commands::access::run,
         Name::Soak => commands::soak::run,
         Name::Overload => commands::overload::run,
         Name::Handler => {

@@ -8,7 +8,7 @@ use crate::{error::BenchError, machine, wire::Signature};
 pub(crate) const HELP: &str = "\
 Measures a release build of ossia against floors in the same run, and prints Markdown tables.
 
-ossia-bench append | read | list | multipart | soak | overload [OPTIONS]
+ossia-bench append | read | list | multipart | access | soak | overload [OPTIONS]
 
   --short              a few seconds in all; shows only that the harness works
   --part NAME          append: matrix, open, client or one-object; soak: small, large, mixed, or long,
@@ -41,6 +41,7 @@ pub(crate) enum Name {
     Read,
     List,
     Multipart,
+    Access,
     Soak,
     Overload,
     /// Not a bench: the floor that runs in a process of its own.
@@ -55,6 +56,7 @@ impl Name {
             Name::Read => "read",
             Name::List => "list",
             Name::Multipart => "multipart",
+            Name::Access => "access",
             Name::Soak => "soak",
             Name::Overload => "overload",
             Name::Handler => "handler",
@@ -200,6 +202,7 @@ fn name(text: Option<String>) -> Result<Name, BenchError> {
         Some("read") => Ok(Name::Read),
         Some("list") => Ok(Name::List),
         Some("multipart") => Ok(Name::Multipart),
+        Some("access") => Ok(Name::Access),
         Some("soak") => Ok(Name::Soak),
         Some("overload") => Ok(Name::Overload),
         Some("handler") => Ok(Name::Handler),

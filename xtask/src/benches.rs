@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::report::Totals;
 use crate::{Outcome, check, process, tree};
 
-const BENCHES: [&str; 6] = ["append", "read", "list", "multipart", "soak", "overload"];
+const BENCHES: [&str; 7] = ["append", "read", "list", "multipart", "access", "soak", "overload"];
 /// A short bench takes a few seconds; a machine under other load some more.
 const BENCH_MAX: Duration = Duration::from_secs(180);
 /// Where Debian puts nginx, which not every user's path names.

@@ -32,7 +32,7 @@ const USAGE: &str = "usage: cargo xtask <verb>
   compat [--only NAME]  the SDK programs alone, and their matrix as a Markdown table; with --write what they did
                         becomes compat/record.tsv and docs/COMPAT.md, which the tests compare with
   run [ARGUMENTS]       a release build of `ossia serve` with these arguments
-  bench NAME [OPTIONS]  append, read, list, multipart, soak or overload, beside its floors;
+  bench NAME [OPTIONS]  append, read, list, multipart, access, soak or overload, beside its floors;
                         --short only shows that the harness works
   fuzz [TARGET...] [--seconds N] [--jobs N] [--seed N] [--log]
                         every target of `fuzz/`, or some, a minute each, two at a time;

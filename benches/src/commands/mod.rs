@@ -1,5 +1,6 @@
 //! The benches.
 
+pub(crate) mod access;
 pub(crate) mod append;
 pub(crate) mod list;
 pub(crate) mod multipart;

@@ -1,4 +1,4 @@
-//! The one decision about objects and buckets (`permissions.md` §2): session policy, attached policies and bucket policy, owner, ACLs.
+//! The one decision about objects and buckets (`permissions.md` §2): session policy, attached and bucket policies, owner, ACLs.
 
 use ossia_protocol::{
     attributes::{BucketAcl, ObjectAcl},

@@ -110,8 +110,7 @@ impl Snapshot {
         let roles = state.roles.values().map(|role| (role.id.clone(), Arc::clone(role))).collect();
         let groups = state.groups.values().map(|group| (group.id.clone(), Arc::clone(group)));
         let groups = groups.collect();
-        let mut fresh =
-            Snapshot { keys: HashMap::new(), roles, groups, state: Arc::new(state) };
+        let mut fresh = Snapshot { keys: HashMap::new(), roles, groups, state: Arc::new(state) };
         let mut keys = HashMap::with_capacity(fresh.state.keys.len());
         for user in fresh.state.users.values().filter(|user| !user.keys.is_empty()) {
             let caller = fresh.user_caller(user, None);

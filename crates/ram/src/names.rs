@@ -79,12 +79,7 @@ pub(crate) fn new_temporary_key() -> Result<(String, String), NoRandom> {
     Ok((format!("STS.N{}", draw_letters(24)?), draw_letters(44)?))
 }
 
-fn name(
-    parameter: &str,
-    value: &str,
-    length_max: usize,
-    extra: &[u8],
-) -> Result<String, Fault> {
+fn name(parameter: &str, value: &str, length_max: usize, extra: &[u8]) -> Result<String, Fault> {
     if value.chars().count() > length_max {
         return Err(Fault::too_long(parameter));
     }

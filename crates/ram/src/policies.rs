@@ -56,8 +56,7 @@ pub(crate) fn create(change: &mut Change<'_>, p: &Params) -> Result<Object, Faul
     let name = names::policy("PolicyName", p.need("PolicyName")?)?;
     let text = p.need("PolicyDocument")?;
     let document = document("PolicyDocument", text)?;
-    let description =
-        names::text("Description", p.sent("Description").unwrap_or_default(), 1_024)?;
+    let description = names::text("Description", p.sent("Description").unwrap_or_default(), 1_024)?;
     if change.state.policies.contains_key(&lower(&name)) {
         return Err(Fault::exists("Policy", "The policy does already EXIST."));
     }
@@ -126,11 +125,20 @@ pub(crate) fn delete(change: &mut Change<'_>, p: &Params) -> Result<Object, Faul
     let is = |attached: &&Attached| !attached.system && attached.name == name;
     let state = &change.state;
     let held = if state.users.values().any(|user| user.policies.iter().any(|a| is(&a))) {
-        Some(("Policy.User", "The policy CAN NOT been attached to any user while deleting the policy."))
+        Some((
+            "Policy.User",
+            "The policy CAN NOT been attached to any user while deleting the policy.",
+        ))
     } else if state.groups.values().any(|group| group.policies.iter().any(|a| is(&a))) {
-        Some(("Policy.Group", "The policy CAN NOT been attached to any group while deleting the policy."))
+        Some((
+            "Policy.Group",
+            "The policy CAN NOT been attached to any group while deleting the policy.",
+        ))
     } else if state.roles.values().any(|role| role.policies.iter().any(|a| is(&a))) {
-        Some(("Policy.Role", "The policy CAN NOT been attached to any role while deleting the policy."))
+        Some((
+            "Policy.Role",
+            "The policy CAN NOT been attached to any role while deleting the policy.",
+        ))
     } else if policy.versions.len() > 1 && !cascading {
         Some(("Policy.Version", "The policy CAN NOT has any version except the default version."))
     } else {
@@ -153,12 +161,17 @@ pub(crate) fn list(state: &State, _: &Asker<'_>, p: &Params) -> Result<Object, F
         Some(_) => return Err(Fault::incorrect("PolicyType")),
     };
     // Both in one order; one may be called as the other is.
-    let systems = state.system.policies.iter().filter(|_| system).map(|(name, (policy, _))| {
-        (format!("{name} system"), (true, policy))
-    });
-    let customs = state.policies.iter().filter(|_| custom).map(|(name, policy)| {
-        (name.clone(), (false, &**policy))
-    });
+    let systems = state
+        .system
+        .policies
+        .iter()
+        .filter(|_| system)
+        .map(|(name, (policy, _))| (format!("{name} system"), (true, policy)));
+    let customs = state
+        .policies
+        .iter()
+        .filter(|_| custom)
+        .map(|(name, policy)| (name.clone(), (false, &**policy)));
     let all = systems.chain(customs).collect();
     let attached = state.attachments();
     paged(p, 1_000, &all, "Policies", "Policy", |_, (system, policy)| {
@@ -288,7 +301,12 @@ impl Entity {
         })
     }
 
-    fn put(self, change: &mut Change<'_>, p: &Params, policies: Vec<Attached>) -> Result<(), Fault> {
+    fn put(
+        self,
+        change: &mut Change<'_>,
+        p: &Params,
+        policies: Vec<Attached>,
+    ) -> Result<(), Fault> {
         let name = p.need(self.parameter())?;
         match self {
             Entity::User => {
@@ -308,11 +326,7 @@ impl Entity {
     }
 }
 
-pub(crate) fn attach(
-    change: &mut Change<'_>,
-    p: &Params,
-    entity: Entity,
-) -> Result<Object, Fault> {
+pub(crate) fn attach(change: &mut Change<'_>, p: &Params, entity: Entity) -> Result<Object, Fault> {
     let (system, name) = (p.system()?, lower(p.need("PolicyName")?));
     let mut policies = entity.attached(&change.state, p)?;
     change.state.must_policy(system, &name)?;
@@ -339,11 +353,7 @@ pub(crate) fn attach(
     Ok(Object::new())
 }
 
-pub(crate) fn detach(
-    change: &mut Change<'_>,
-    p: &Params,
-    entity: Entity,
-) -> Result<Object, Fault> {
+pub(crate) fn detach(change: &mut Change<'_>, p: &Params, entity: Entity) -> Result<Object, Fault> {
     let (system, name) = (p.system()?, lower(p.need("PolicyName")?));
     let mut policies = entity.attached(&change.state, p)?;
     change.state.must_policy(system, &name)?;

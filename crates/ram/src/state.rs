@@ -233,8 +233,7 @@ impl State {
             }
             records::POLICY => {
                 let what = told("policy");
-                let policy: Policy =
-                    records::decode(value).map_err(|why| damaged(&what, why))?;
+                let policy: Policy = records::decode(value).map_err(|why| damaged(&what, why))?;
                 let default = policy.version(policy.default_version);
                 let default = default.ok_or_else(|| damaged(&what, "no default version"))?;
                 let document = document_of(&what, &default.document)?;

@@ -45,8 +45,7 @@ fn told(user: &User, updated: bool) -> Object {
 }
 
 pub(crate) fn create(change: &mut Change<'_>, p: &Params) -> Result<Object, Fault> {
-    let mut user =
-        User { name: names::user("UserName", p.need("UserName")?)?, ..User::default() };
+    let mut user = User { name: names::user("UserName", p.need("UserName")?)?, ..User::default() };
     set!(p, "DisplayName", user.display_name, short);
     set!(p, "MobilePhone", user.mobile, names::mobile);
     set!(p, "Email", user.email, names::email);

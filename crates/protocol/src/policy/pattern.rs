@@ -154,6 +154,18 @@ impl ResourcePattern {
         })
     }
 
+    /// What everything that it matches has behind the account, at least.
+    pub(super) fn beginning(&self) -> &str {
+        match self.parts.get(super::RELATIVE) {
+            None | Some(Glob::Any) => "",
+            Some(Glob::Exact(text) | Glob::Prefix(text)) => text,
+            Some(Glob::Wild(pattern)) => {
+                let end = pattern.find(['*', '?']).unwrap_or(pattern.len());
+                pattern.get(..end).unwrap_or_default()
+            }
+        }
+    }
+
     /// Whether some resource in this bucket, or the bucket itself, is of the pattern. Account and region count for nothing: a
     /// pattern with another's matches nothing, and programs write such.
     pub(super) fn may_name(&self, bucket: &str) -> bool {

@@ -390,3 +390,33 @@ fn a_stored_policy_of_another_grammar_lets_nobody_in() {
         !Policy::of_stored("x", PolicyKind::Bucket).statements()[0].names(Subject::Account, "1234")
     );
 }
+
+#[test]
+fn statements_are_found_whatever_their_resources_begin_with() {
+    let resources = [
+        r#""acs:oss:*:*:bkt/logs/*""#,
+        r#"["acs:oss:*:*:bkt/logs/a*","acs:oss:*:*:bkt/lo?s/*"]"#,
+        r#"["acs:oss:*:*:other/*","acs:oss:*:*:bkt/*"]"#,
+        r#""acs:oss:*:*:*a:b""#,
+        r#""acs:oss:*""#,
+        r#""acs:*:*:*:*""#,
+        r#""*""#,
+        r#""acs:oss:*:*:bkt/logs/a:b""#,
+    ];
+    for resource in resources {
+        let decoy = |n: usize| {
+            format!(
+                r#"{{"Effect":"Deny","Action":"oss:GetObject","Resource":"acs:oss:*:*:bkt/l{n}*"}}"#
+            )
+        };
+        let wanted = format!(r#"{{"Effect":"Allow","Action":"oss:Get*","Resource":{resource}}}"#);
+        let (first, last) = (decoy(0), decoy(1));
+        let text = format!(r#"{{"Version":"1","Statement":[{first},{wanted},{last}]}}"#);
+        let policy = Policy::parse(&text, PolicyKind::Identity).unwrap();
+        let found = verdict(&policy, "oss:GetObject", KEY, &Conditions::default());
+        assert_eq!(found, Verdict::Allowed(1), "{resource}");
+        let denied = "acs:oss:cn-hangzhou:1234:bkt/l1/a:b";
+        let found = verdict(&policy, "oss:GetObject", denied, &Conditions::default());
+        assert_eq!(found, Verdict::Denied(2), "{resource}");
+    }
+}

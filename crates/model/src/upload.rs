@@ -173,7 +173,12 @@ impl Upload {
                 chosen.iter().map(one).collect::<Result<_, _>>()?
             }
         };
-        let (_, but_last) = parts.split_last().ok_or(Refusal::NoParts)?;
+        // Said of an upload that has none, it makes an empty object.
+        let nothing = self.parts.is_empty() && chosen.is_some();
+        if parts.is_empty() && !nothing {
+            return Err(Refusal::NoParts);
+        }
+        let but_last = parts.split_last().map_or(&[][..], |(_, but_last)| but_last);
         if but_last.iter().any(|part| part.length() < min) {
             return Err(Refusal::PartTooSmall);
         }

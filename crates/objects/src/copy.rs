@@ -110,7 +110,7 @@ impl Core {
         };
         let etag = || info.etag.clone();
         let kind = match (info.kind, md5) {
-            (ObjectType::Multipart, _) => Kind::Multipart { etag: etag() },
+            (ObjectType::Multipart, md5) => Kind::Multipart { etag: etag(), md5 },
             (ObjectType::Symlink, _) => {
                 let lost = || Failure::Internal("a link without a target".into());
                 let target = info.link_target.clone().ok_or_else(lost)?;

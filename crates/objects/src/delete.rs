@@ -17,7 +17,7 @@ use crate::{
     records::{BucketRecord, BucketState, Head},
     retention,
     version::{let_go, read_head},
-    versioning::{self, Names, Removal, Stamp, new_marker, read_current},
+    versioning::{self, How, Names, Removal, Stamp, new_marker, read_current},
     words::ObjectKey,
 };
 
@@ -44,10 +44,21 @@ type Wave<'a> = (HashSet<&'a ObjectKey>, BTreeMap<Partition, Vec<usize>>);
 
 impl Core {
     pub(crate) async fn delete(&self, input: DeleteInput) -> Result<DeleteOutput, DeleteError> {
+        self.delete_governed(input, false).await
+    }
+
+    pub(crate) async fn delete_governed(
+        &self,
+        input: DeleteInput,
+        bypass: bool,
+    ) -> Result<DeleteOutput, DeleteError> {
         let DeleteInput { bucket, key, version, only } = input;
         let place = self.place::<DeleteError>(&bucket).await?;
         match version {
-            Some(version) => self.remove_version(&place, &key, version, only).await,
+            Some(version) => {
+                let how = How { only, bypass };
+                self.remove_version(&place, &key, version, how).await
+            }
             None => self.delete_one(&place, &key, only).await,
         }
     }
@@ -66,6 +77,7 @@ impl Core {
         self: &Arc<Self>,
         bucket: &crate::words::BucketName,
         named: Vec<(ObjectKey, Option<VersionId>)>,
+        bypass: bool,
     ) -> Result<Vec<Result<DeleteOutput, DeleteError>>, BucketError> {
         let place = self.place::<BucketError>(bucket).await?;
         let mut answers = vec![Ok(DeleteOutput::default()); named.len()];
@@ -112,7 +124,7 @@ impl Core {
                 && let Some((key, at)) = left.next()
             {
                 let all = at.iter().filter_map(|&at| Some((at, named[at].1?))).collect();
-                running.spawn(Arc::clone(self).remove_all(place.clone(), key.clone(), all));
+                running.spawn(Arc::clone(self).remove_all(place.clone(), key.clone(), all, bypass));
             }
             let Some(told) = running.join_next().await else { break };
             let told = told.map_err(|error| Failure::Unknown(error.to_string()))?;
@@ -129,10 +141,12 @@ impl Core {
         place: Place,
         key: ObjectKey,
         all: Vec<(usize, VersionId)>,
+        bypass: bool,
     ) -> Vec<(usize, Result<DeleteOutput, DeleteError>)> {
         let mut answers = Vec::with_capacity(all.len());
         for (at, version) in all {
-            let told = self.remove_version(&place, &key, version, DeleteIf::Any).await;
+            let how = How { only: DeleteIf::Any, bypass };
+            let told = self.remove_version(&place, &key, version, how).await;
             answers.push((at, told));
         }
         answers
@@ -144,7 +158,7 @@ impl Core {
         place: &Place,
         key: &ObjectKey,
         id: VersionId,
-        only: DeleteIf,
+        how: How,
     ) -> Result<DeleteOutput, DeleteError> {
         let (partition, names) = (place.partition(key), Names::of(key));
         let now_ms = self.now_ms();
@@ -156,7 +170,7 @@ impl Core {
             let body = move |view: &dyn View, bucket: &BucketRecord| {
                 let mut writes = Writes::none();
                 let at = (view, &mut writes);
-                let removal = versioning::remove(at, &mine, bucket, id, only, found, now_ms)?;
+                let removal = versioning::remove(at, &mine, bucket, id, how, found, now_ms)?;
                 Ok((writes, removal))
             };
             let gate = Gate::OpenOrClosing;

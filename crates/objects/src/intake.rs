@@ -273,7 +273,7 @@ impl Sink {
 }
 
 /// A running MD5 that leaves the I/O threads alone once there is much to hash.
-struct Md5Lane {
+pub(crate) struct Md5Lane {
     /// Absent while a job has it.
     state: Option<Md5>,
     job: Option<JoinHandle<Md5>>,
@@ -282,11 +282,11 @@ struct Md5Lane {
 }
 
 impl Md5Lane {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { state: Some(Md5::new()), job: None, waiting: Vec::new(), waiting_bytes: 0 }
     }
 
-    async fn add(&mut self, piece: Bytes) -> Result<(), Failure> {
+    pub(crate) async fn add(&mut self, piece: Bytes) -> Result<(), Failure> {
         self.waiting_bytes += piece.len();
         self.waiting.push(piece);
         if self.waiting_bytes >= MD5_BATCH_BYTES || self.waiting.len() >= MD5_BATCH_PIECES {
@@ -319,7 +319,7 @@ impl Md5Lane {
         }
     }
 
-    async fn finish(mut self) -> Result<[u8; 16], Failure> {
+    pub(crate) async fn finish(mut self) -> Result<[u8; 16], Failure> {
         let mut state = self.state().await?;
         let rest = mem::take(&mut self.waiting);
         if self.waiting_bytes <= MD5_INLINE_BYTES {

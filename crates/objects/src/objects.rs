@@ -355,6 +355,18 @@ impl Objects {
         self.core.delete(input).await
     }
 
+    /// As [`Objects::delete_with`], of one who may go past retentions of the mode GOVERNANCE where `bypass` says so.
+    ///
+    /// # Errors
+    /// [`DeleteError`].
+    pub async fn delete_governed(
+        &self,
+        input: DeleteInput,
+        bypass: bool,
+    ) -> Result<DeleteOutput, DeleteError> {
+        self.core.delete_governed(input, bypass).await
+    }
+
     /// Deletes many objects, and removes the versions that are named with their keys; the answers are in the order of the keys.
     ///
     /// # Errors
@@ -364,7 +376,20 @@ impl Objects {
         bucket: &BucketName,
         named: Vec<(ObjectKey, Option<VersionId>)>,
     ) -> Result<Vec<Result<DeleteOutput, DeleteError>>, BucketError> {
-        self.core.delete_many(bucket, named).await
+        self.core.delete_many(bucket, named, false).await
+    }
+
+    /// As [`Objects::delete_many`], of one who may go past retentions of the mode GOVERNANCE where `bypass` says so.
+    ///
+    /// # Errors
+    /// [`BucketError`] when nothing could be tried.
+    pub async fn delete_many_governed(
+        &self,
+        bucket: &BucketName,
+        named: Vec<(ObjectKey, Option<VersionId>)>,
+        bypass: bool,
+    ) -> Result<Vec<Result<DeleteOutput, DeleteError>>, BucketError> {
+        self.core.delete_many(bucket, named, bypass).await
     }
 
     /// Copies an object.

@@ -25,6 +25,7 @@ use crate::{
     Failure, ObjectInfo, ReadObjectError, VersionId,
     core::{Core, Place},
     extents,
+    intake::Md5Lane,
     keys::{self, ContentId},
     readers,
     records::{Content, Damage, Extent, Head, Source, Stored},
@@ -140,6 +141,32 @@ impl Core {
             seen = now;
         }
         Err(Failure::Busy.into())
+    }
+
+    /// The MD5 of a content that nobody takes away meanwhile.
+    pub(crate) async fn md5_of(
+        &self,
+        partition: Partition,
+        content: ContentId,
+        length: u64,
+    ) -> Result<[u8; 16], Failure> {
+        let piece_bytes = self.settings.read_piece_bytes;
+        let extents = Arc::new(Extents {
+            store: Arc::clone(&self.store),
+            partition,
+            content,
+            put_whole: None,
+            piece_bytes,
+            _pin: self.readers.ticket().pin(content),
+        });
+        let mut cursor = Cursor::new(extents, piece_bytes, 0..length);
+        let mut md5 = Md5Lane::new();
+        while cursor.position < length {
+            let piece = cursor.piece().await?;
+            cursor.position += piece.len() as u64;
+            md5.add(piece).await?;
+        }
+        md5.finish().await
     }
 
     /// The record of the current version, object or marker.
@@ -261,17 +288,8 @@ impl OpenObject {
                 Download(Supply::Inline { rest: bytes.slice(at(start)..at(end)), piece_bytes })
             }
             Held::Extents(extents) => {
-                let cursor = Cursor {
-                    extents: Arc::clone(extents),
-                    piece_bytes: at_most.min(extents.piece_bytes),
-                    position: start,
-                    end,
-                    page: PAGE_FIRST,
-                    queue: VecDeque::new(),
-                    blob: None,
-                    moved: 0,
-                    looked_for_one: false,
-                };
+                let piece_bytes = at_most.min(extents.piece_bytes);
+                let cursor = Cursor::new(Arc::clone(extents), piece_bytes, start..end);
                 let steps = Steps { step: Some(cursor.start()), ahead: None, waits: false };
                 Download(Supply::Extents(steps))
             }
@@ -407,6 +425,20 @@ impl Found {
 }
 
 impl Cursor {
+    fn new(extents: Arc<Extents>, piece_bytes: usize, range: Range<u64>) -> Self {
+        Self {
+            extents,
+            piece_bytes,
+            position: range.start,
+            end: range.end,
+            page: PAGE_FIRST,
+            queue: VecDeque::new(),
+            blob: None,
+            moved: 0,
+            looked_for_one: false,
+        }
+    }
+
     fn start(self) -> Step {
         Box::pin(self.step())
     }

@@ -181,6 +181,11 @@ impl Retention {
 
     /// Whether a version must stay as it is.
     pub(crate) fn protects(&self, head: &Head, now_ms: u64) -> bool {
+        self.keeps(head, now_ms, false)
+    }
+
+    /// The same of one who may go past retentions of the mode GOVERNANCE, if he says so. No other protection gives way.
+    pub(crate) fn keeps(&self, head: &Head, now_ms: u64, bypass: bool) -> bool {
         let life = &head.life;
         if head.is_marker() {
             return false;
@@ -191,7 +196,10 @@ impl Retention {
         });
         policy
             || life.hold == Some(true)
-            || life.retention.is_some_and(|own| now_ms / 1_000 < own.until)
+            || life.retention.is_some_and(|own| {
+                let passed = bypass && own.mode == RetentionMode::Governance;
+                now_ms / 1_000 < own.until && !passed
+            })
     }
 
     /// What a new object is given.

@@ -197,6 +197,14 @@ pub(crate) struct Found {
     newest: Option<(u64, VersionId)>,
 }
 
+/// Under which conditions a version is removed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct How {
+    pub(crate) only: DeleteIf,
+    /// Past retentions of the mode GOVERNANCE.
+    pub(crate) bypass: bool,
+}
+
 /// What came of removing a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Removal {
@@ -218,7 +226,7 @@ pub(crate) fn remove<E>(
     names: &Names,
     bucket: &BucketRecord,
     id: VersionId,
-    only: DeleteIf,
+    How { only, bypass }: How,
     found: Option<Found>,
     now_ms: u64,
 ) -> Result<Removal, Stop<E>> {
@@ -234,7 +242,7 @@ pub(crate) fn remove<E>(
         let Some(old) = read_head(view, &key)?.filter(|old| old.version_id == id) else {
             return Ok(Removal::None);
         };
-        if bucket.retention.protects(&old, now_ms) {
+        if bucket.retention.keeps(&old, now_ms, bypass) {
             return Ok(Removal::Protected);
         }
         writes.delete(key);
@@ -249,7 +257,7 @@ pub(crate) fn remove<E>(
     if only == DeleteIf::Noncurrent {
         return Ok(Removal::None);
     }
-    if bucket.retention.protects(&current, now_ms) {
+    if bucket.retention.keeps(&current, now_ms, bypass) {
         return Ok(Removal::Protected);
     }
     let newest = match found {

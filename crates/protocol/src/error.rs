@@ -218,9 +218,11 @@ impl OssError {
             .with_header("allow", "DELETE")
     }
 
-    /// 404 `NoSuchUpload`. The EC differs by operation; add it with [`OssError::with_ec`].
+    /// 404 `NoSuchUpload`. Some operations have an EC of their own; add it with [`OssError::with_ec`].
     pub fn no_such_upload(upload_id: &str) -> Self {
-        Self::new(ErrorCode::NoSuchUpload).with_field("UploadId", upload_id)
+        Self::new(ErrorCode::NoSuchUpload)
+            .with_ec("0042-00000002")
+            .with_field("UploadId", upload_id)
     }
 
     /// 409 `BucketNotEmpty`, for a bucket that still has objects.

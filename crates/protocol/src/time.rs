@@ -210,6 +210,12 @@ pub fn parse_iso8601(text: &str) -> Option<i64> {
     Some(civil.to_unix()? - offset)
 }
 
+/// Whether a time that [`parse_iso8601`] reads has a fraction of a second that is not zero.
+pub fn has_fraction(text: &str) -> bool {
+    let fraction = text.split_once('.').map_or("", |(_, rest)| rest);
+    fraction.bytes().take_while(u8::is_ascii_digit).any(|digit| digit != b'0')
+}
+
 /// Reads fixed-width pieces from the front; every step gives `None` instead of running past the end.
 struct Cursor<'a>(&'a [u8]);
 

@@ -5,13 +5,15 @@
 
 use std::{fmt, sync::Arc, time::Instant};
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use ossia_access::{Caller, Principal};
-use ossia_objects::{Bucket, BucketRules, Clock, Health, Objects, ReadObjectError, VersionId};
+use ossia_objects::{
+    Bucket, BucketError, BucketRules, Clock, Health, Objects, ReadObjectError, VersionId,
+};
 use ossia_protocol::{
     addressing::{Addressing, RequestTarget, Target},
     auth::RequestParts,
-    error::{ErrorCode, OssError},
+    error::{EC_BUCKET_XML, ErrorCode, OssError},
     names::{BucketName, ObjectKey},
     operation::{Operation, RequestShape, dispatch},
     query::Query,
@@ -84,6 +86,8 @@ struct Told {
 
 /// The path of the health check, where Host is a service name or an address.
 const HEALTH_PATH: &str = "/_ossia/health";
+/// For how many milliseconds `x-oss-traffic-limit` has held an upload back.
+const QOS_DELAY_TIME: HeaderName = HeaderName::from_static("x-oss-qos-delay-time");
 
 impl Service for App {
     fn now_ms(&self) -> u64 {
@@ -105,6 +109,9 @@ impl Service for App {
         if told.rules.is_none() && code.is_some() && reply.status != StatusCode::NOT_FOUND {
             // Refused before the bucket was looked at, as by a wrong signature: its log tells that all the same.
             told.rules = self.rules_of_refused(&request).await;
+        }
+        if let Some(held_ms) = request.intake.held().told() {
+            reply = reply.with(QOS_DELAY_TIME, HeaderValue::from(held_ms));
         }
         self.cors(&request, &told, &mut reply).await;
         self.meters.answered(told.operation, reply.status);
@@ -320,6 +327,16 @@ impl App {
         let name = bucket_name(target)?;
         match self.objects.bucket(&name).await {
             Ok(bucket) => Ok(Some(bucket)),
+            // Of these the service says so of any document where there is no bucket, and an SDK's suite asks for it.
+            Err(BucketError::NoSuchBucket)
+                if matches!(
+                    operation,
+                    Operation::PutBucketOverwriteConfig
+                        | Operation::PutBucketObjectWormConfiguration
+                ) =>
+            {
+                Err(OssError::malformed_xml("the bucket does not exist").with_ec(EC_BUCKET_XML))
+            }
             Err(error) => Err(errors::bucket(error, &name)),
         }
     }
@@ -388,7 +405,7 @@ impl App {
             operation: told.operation.map_or("-", Operation::name),
             bucket: String::from_utf8_lossy(target.bucket.as_deref().unwrap_or_default())
                 .into_owned(),
-            object: target.key.as_deref().map(uri::encode),
+            object: target.key.as_deref().or(request.posted_key()).map(uri::encode),
             object_size,
             server_ms: millis_since(started),
             error,

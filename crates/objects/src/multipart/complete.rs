@@ -140,7 +140,12 @@ impl Core {
             if self.stage_parts(work, content, &plan, begun).await? == Told::Changed {
                 continue;
             }
-            if let Told::Done(output) = self.swap_in(work, content, &plan).await? {
+            let md5 = match found.sequential && plan.length <= self.settings.put_max_bytes {
+                // Which hash goes on where is not told by the parts, so they are read: no more than a put may bring.
+                true => Some(self.md5_of(work.partition, content, plan.length).await?),
+                false => None,
+            };
+            if let Told::Done(output) = self.swap_in(work, content, &plan, md5).await? {
                 self.reaper.wake(work.partition);
                 return Ok(output);
             }
@@ -227,6 +232,7 @@ impl Core {
         work: &Work,
         content: ContentId,
         plan: &Plan,
+        md5: Option<[u8; 16]>,
     ) -> Result<Told<CompleteUploadOutput>, CompleteUploadError> {
         let names = Names::of(&work.key);
         let mut hints = names.hints(work.place.catalogue.versioning);
@@ -250,7 +256,7 @@ impl Core {
                 return refuse(CompleteUploadError::Immutable);
             }
             let version = NewVersion {
-                kind: Kind::Multipart { etag: etag.clone() },
+                kind: Kind::Multipart { etag: etag.clone(), md5 },
                 length,
                 crc64,
                 attributes: upload.attributes,
@@ -408,9 +414,12 @@ fn plan(
         ChosenParts::All => there.to_vec(),
         ChosenParts::Listed(listed) => choose(listed, there)?,
     };
-    let Some((_, but_last)) = parts.split_last() else {
+    // A list that is empty says so of an upload that is: it must not throw away what has come.
+    let nothing = there.is_empty() && *chosen != ChosenParts::All;
+    if parts.is_empty() && !nothing {
         return Err(CompleteUploadError::NoParts);
-    };
+    }
+    let but_last = parts.split_last().map_or(&[][..], |(_, but_last)| but_last);
     if let Some((number, part)) = but_last.iter().find(|(_, part)| part.length < part_min) {
         return Err(CompleteUploadError::PartTooSmall {
             number: *number,
@@ -502,6 +511,12 @@ mod tests {
         assert_eq!(told(&[(1, &one), (4, &four)], 5), Ok(14));
         assert_eq!(told(&[(3, &format!("\"{}\"", three.to_lowercase()))], 5), Ok(2));
         assert_eq!(told(&[], 0), Err(CompleteUploadError::NoParts));
+        assert_eq!(plan(&ChosenParts::All, &[], 0).err(), Some(CompleteUploadError::NoParts));
+        let nothing = plan(&ChosenParts::Listed(Vec::new()), &[], 0).unwrap();
+        assert_eq!(
+            (nothing.length, nothing.crc64, &*nothing.etag),
+            (0, 0, "D41D8CD98F00B204E9800998ECF8427E-0")
+        );
         for wrong in [&[(9, &*one), (1, &*one)][..], &[(1, &*one), (1, &*one)]] {
             assert_eq!(told(wrong, 9), Err(CompleteUploadError::OutOfOrder));
         }

@@ -22,6 +22,8 @@ pub(crate) enum Kind {
     /// Made of the parts of an upload.
     Multipart {
         etag: String,
+        /// Of the whole, where the parts came one after the other and not too much of them.
+        md5: Option<[u8; 16]>,
     },
     Appendable {
         /// The second that the ETag is made with: that of the last append.
@@ -93,7 +95,7 @@ impl Head {
             Kind::Appendable { etag_s, .. } => {
                 etag::appendable(self.crc64, i64::try_from(*etag_s).unwrap_or(i64::MAX))
             }
-            Kind::Multipart { etag } | Kind::Symlink { etag, .. } => etag.clone(),
+            Kind::Multipart { etag, .. } | Kind::Symlink { etag, .. } => etag.clone(),
             Kind::DeleteMarker => String::new(),
         }
     }
@@ -130,6 +132,7 @@ impl Head {
             crc64: self.crc64,
             md5: match self.kind {
                 Kind::Normal { md5 } => Some(md5),
+                Kind::Multipart { md5, .. } => md5,
                 _ => None,
             },
             last_modified: self.modified_s,
@@ -283,9 +286,10 @@ impl Stored for Head {
                 wire.kind = NORMAL;
                 wire.md5 = md5.to_vec();
             }
-            Kind::Multipart { etag } => {
+            Kind::Multipart { etag, md5 } => {
                 wire.kind = MULTIPART;
                 wire.etag.clone_from(etag);
+                wire.md5 = md5.map(|md5| md5.to_vec()).unwrap_or_default();
             }
             Kind::Appendable { etag_s, sealed_s, fence } => {
                 wire.kind = APPENDABLE;
@@ -306,7 +310,13 @@ impl Stored for Head {
     fn from_wire(wire: HeadWire) -> Result<Self, &'static str> {
         let kind = match wire.kind {
             NORMAL => Kind::Normal { md5: wire.md5.try_into().map_err(|_| "not an MD5")? },
-            MULTIPART => Kind::Multipart { etag: wire.etag },
+            MULTIPART => Kind::Multipart {
+                etag: wire.etag,
+                md5: match wire.md5.as_slice() {
+                    [] => None,
+                    md5 => Some(md5.try_into().map_err(|_| "not an MD5")?),
+                },
+            },
             APPENDABLE => {
                 Kind::Appendable { etag_s: wire.etag_s, sealed_s: wire.sealed_s, fence: wire.fence }
             }

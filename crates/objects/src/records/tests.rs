@@ -45,7 +45,8 @@ fn arb_kind() -> impl Strategy<Value = Kind> {
     prop_oneof![
         any::<[u8; 16]>().prop_map(|md5| Kind::Normal { md5 }),
         Just(Kind::DeleteMarker),
-        "[A-F0-9-]{0,40}".prop_map(|etag| Kind::Multipart { etag }),
+        ("[A-F0-9-]{0,40}", any::<Option<[u8; 16]>>())
+            .prop_map(|(etag, md5)| Kind::Multipart { etag, md5 }),
         any::<(u64, Option<u64>, u64)>()
             .prop_map(|(etag_s, sealed_s, fence)| { Kind::Appendable { etag_s, sealed_s, fence } }),
         ("[A-F0-9]{32}", "[a-z]{1,40}").prop_map(|(etag, target)| Kind::Symlink {

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use md5::{Digest as _, Md5};
 use ossia_store::{Item, Scan};
 
 use super::{
@@ -166,11 +167,16 @@ async fn replaced_and_unlisted_parts_are_reclaimed() {
 }
 
 #[tokio::test]
-async fn one_part_may_have_any_length_and_none_makes_no_object() {
+async fn one_part_may_have_any_length_and_none_makes_an_empty_object_if_that_is_said() {
     in_every_world(|mut world| async move {
         let id = world.initiate("k").await;
         let told = world.complete("k", id, ChosenParts::All).await;
         assert_eq!(told, Err(CompleteUploadError::NoParts));
+        let nothing = world.complete("k", id, listed(&[])).await.unwrap();
+        assert_eq!((nothing.length, nothing.crc64), (0, 0));
+        assert_eq!(world.read("k").await, b"");
+        world.assert_tidy().await;
+        let id = world.initiate("k").await;
         let empty = world.part("k", id, 10_000, b"").await.unwrap();
         assert_eq!(empty.etag, "D41D8CD98F00B204E9800998ECF8427E");
         world.complete("k", id, listed(&[(10_000, &empty)])).await.unwrap();
@@ -179,6 +185,8 @@ async fn one_part_may_have_any_length_and_none_makes_no_object() {
         let id = world.initiate("k").await;
         world.part("k", id, 1, b"four").await.unwrap();
         world.part("k", id, 2, b"more").await.unwrap();
+        let told = world.complete("k", id, listed(&[])).await;
+        assert_eq!(told, Err(CompleteUploadError::NoParts));
         let told = world.complete("k", id, ChosenParts::All).await;
         assert!(
             matches!(told, Err(CompleteUploadError::PartTooSmall { number: 1, .. })),
@@ -268,6 +276,31 @@ async fn a_sequential_upload_takes_parts_in_their_turn() {
     world.complete("k", id, ChosenParts::All).await.unwrap();
     assert_eq!(world.read("k").await, b"firstsecond");
     world.assert_tidy().await;
+}
+
+#[tokio::test]
+async fn only_of_parts_that_came_in_turn_the_whole_has_an_md5_which_its_copies_keep() {
+    in_every_world(|mut world| async move {
+        for sequential in [false, true] {
+            let mut input = world.initiate_input("k");
+            input.sequential = sequential;
+            let id = world.objects.initiate_upload(input).await.unwrap();
+            world.part("k", id, 1, &pattern(300, 1)).await.unwrap();
+            world.part("k", id, 2, &pattern(100, 2)).await.unwrap();
+            world.part("k", id, 3, b"end").await.unwrap();
+            world.complete("k", id, ChosenParts::All).await.unwrap();
+            let whole = [pattern(300, 1), pattern(100, 2), b"end".to_vec()].concat();
+            let md5 = sequential.then(|| <[u8; 16]>::from(Md5::digest(&whole)));
+            let info = world.objects.head(&logs(), &key("k")).await.unwrap();
+            assert_eq!((info.kind, info.md5), (ObjectType::Multipart, md5));
+            let copied = super::retention::copy_input("k", "copy");
+            world.objects.copy(copied).await.unwrap();
+            let copy = world.objects.head(&logs(), &key("copy")).await.unwrap();
+            assert_eq!((copy.etag, copy.md5), (info.etag, md5));
+            world.assert_tidy().await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -442,6 +442,23 @@ async fn versions_are_retained_and_held_one_by_one_and_the_bucket_takes_no_appen
         let shorter = retained(now_s + 1, Governance, false);
         assert_eq!(change(third, shorter).await, Err(RetentionError::Shorter));
         change(third, retained(now_s + 1, Governance, true)).await.unwrap();
+        // Who goes past it removes what is governed, and nothing that anything else protects.
+        let remove = async |version, bypass| {
+            let (bucket, key, only) = (logs(), key("a"), DeleteIf::Any);
+            objects.delete_governed(DeleteInput { bucket, key, version, only }, bypass).await
+        };
+        assert_eq!(remove(third, false).await, Err(DeleteError::Immutable));
+        change(third, RetentionChange::Hold(true)).await.unwrap();
+        assert_eq!(remove(third, true).await, Err(DeleteError::Immutable));
+        change(third, RetentionChange::Hold(false)).await.unwrap();
+        let named = vec![(key("a"), third)];
+        let told = objects.delete_many(&logs(), named.clone()).await.unwrap();
+        assert_eq!(told, [Err(DeleteError::Immutable)]);
+        let told = objects.delete_many_governed(&logs(), named, true).await.unwrap();
+        assert!(told[0].as_ref().unwrap().existed);
+        let fourth = world.put("a", b"fourth").await.version_id;
+        change(fourth, retained(now_s + 9 * 86_400, Compliance, false)).await.unwrap();
+        assert_eq!(remove(fourth, true).await, Err(DeleteError::Immutable));
     }
 }
 

@@ -91,6 +91,15 @@ pub enum AuthError {
     },
     /// The operation cannot be called with a temporary key.
     TokenNotSupported,
+    /// The signature is not the one computed, and the request lacks a header that was signed.
+    AbsentHeader {
+        /// The scheme.
+        version: Version,
+        /// Where the signature came.
+        carrier: Carrier,
+        /// The name of the header.
+        name: String,
+    },
     /// The signature is not the one computed.
     SignatureMismatch(Box<SignatureMismatch>),
     /// A form with some of key id, policy and signature, but without the key id.
@@ -267,6 +276,14 @@ impl AuthError {
                 row(C::InvalidAccessKeyId, UNKNOWN_KEY, Some("0002-00000002"))
             }
             E::TokenNotSupported => usual(C::SecurityTokenNotSupported),
+            E::AbsentHeader { version, carrier, .. } => argument(
+                "The additional headers name one that the request does not have.",
+                match (version, carrier) {
+                    (Version::V2, Carrier::Query) => Some("0002-00000077"),
+                    (Version::V2, Carrier::Header) => Some("0002-00000112"),
+                    _ => None,
+                },
+            ),
             E::SignatureMismatch(mismatch) => Row {
                 ec: (mismatch.version == Version::V1).then_some("0002-00000040"),
                 ..usual(C::SignatureDoesNotMatch)
@@ -312,6 +329,9 @@ impl AuthError {
             | E::DisabledKey { access_key_id }
             | E::TokenOnLongTermKey { access_key_id } => {
                 vec![("OSSAccessKeyId", access_key_id.clone())]
+            }
+            E::AbsentHeader { name, .. } => {
+                vec![("ArgumentName", "AdditionalHeaders".into()), ("ArgumentValue", name.clone())]
             }
             E::ExpiresOutOfRange { value } => {
                 vec![("ArgumentName", "x-oss-expires".into()), ("ArgumentValue", value.clone())]

@@ -1,5 +1,7 @@
 //! The order of checks, and the leniencies.
 
+use std::borrow::Cow;
+
 use super::canonical::{self, V1Variant, V4Variant};
 use super::detect::{Carrier, Claim, Scope, Validity, Version};
 use super::error::{AuthError, SignatureMismatch};
@@ -268,7 +270,7 @@ impl Claim<'_> {
         if key::matches(&key::hmac_sha256_base64(secret.expose(), &string), self.signature) {
             return Ok(Verified { leniency: None });
         }
-        Err(self.mismatch(string, None))
+        Err(self.absent(request).unwrap_or_else(|| self.mismatch(string, None)))
     }
 
     fn check_v4(
@@ -297,7 +299,14 @@ impl Claim<'_> {
                 return Ok(Verified { leniency: Some(Leniency::EmptyValuesKept) });
             }
         }
-        Err(self.mismatch(string, Some(canonical)))
+        Err(self.absent(request).unwrap_or_else(|| self.mismatch(string, Some(canonical))))
+    }
+
+    /// A header that was signed and did not come: the client is told which, rather than that its secret may be wrong.
+    fn absent(&self, request: &RequestParts<'_>) -> Option<AuthError> {
+        let absent = |name: &&Cow<'_, str>| request.headers.first(name).is_none();
+        let name = self.additional.iter().find(absent)?.clone().into_owned();
+        Some(AuthError::AbsentHeader { version: self.version, carrier: self.carrier, name })
     }
 
     fn mismatch(&self, string_to_sign: Vec<u8>, canonical_request: Option<Vec<u8>>) -> AuthError {

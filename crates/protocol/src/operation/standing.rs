@@ -103,9 +103,11 @@ impl Operation {
             DeleteBucketTags => done(1, "NPQGV"),
             PutBucketReferer => done(1, "NHPQGV"),
             GetBucketReferer => done(1, "NHPQGV"),
-            PutBucketWebsite => {
-                partial(2, "NPQGV", "rules of type `Mirror` and `AliCDN` are 400 NotImplemented")
-            }
+            PutBucketWebsite => partial(
+                2,
+                "NPQGV",
+                "rules of type `Mirror` are kept and not acted on: a reader of a site whom one concerns gets 424 MirrorFailed",
+            ),
             GetBucketWebsite => done(2, "NPQGV"),
             DeleteBucketWebsite => done(2, "NPQGV"),
             PutBucketLogging => done(2, "NPQGV"),

@@ -59,7 +59,7 @@ impl InitiateMultipartUploadOutput {
 /// The body of CompleteMultipartUpload: numbers and ETags in the order sent, whatever they are.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CompleteMultipartUploadInput {
-    /// One to [`COMPLETE_PARTS_MAX`].
+    /// At most [`COMPLETE_PARTS_MAX`]. None: an upload of nothing, as one SDK completes that of an empty stream.
     pub parts: Vec<(u64, String)>,
 }
 
@@ -81,7 +81,7 @@ impl CompleteMultipartUploadInput {
     /// Reads a `CompleteMultipartUpload` document. ETags lose their quotes; one that is missing is empty and matches no part.
     ///
     /// # Errors
-    /// [`XmlError`] for a document without a part, with a part without a whole number, or past the bounds.
+    /// [`XmlError`] for a document with a part without a whole number, or past the bounds.
     pub fn parse(document: &[u8]) -> Result<Self, XmlError> {
         let root = Element::parse_root(document, "CompleteMultipartUpload", COMPLETE_LIMITS)?;
         let mut parts = Vec::new();
@@ -92,9 +92,6 @@ impl CompleteMultipartUploadInput {
             let number = read_number(part, "PartNumber")?.ok_or(XmlError::Missing("PartNumber"))?;
             let sent = part.child_value("ETag").unwrap_or_default();
             parts.push((number, etag::bare(sent).to_owned()));
-        }
-        if parts.is_empty() {
-            return Err(XmlError::Missing("Part"));
         }
         Ok(Self { parts })
     }
@@ -475,7 +472,6 @@ mod tests {
         for wrong in [
             String::new(),
             "x".into(),
-            one(""),
             one("<Part/>"),
             one("<Part><ETag>A</ETag></Part>"),
             "<Other><Part><PartNumber>1</PartNumber></Part></Other>".into(),

@@ -46,6 +46,13 @@ pub(super) fn existing<'c>(call: &'c Call<'_>) -> Result<&'c Bucket, OssError> {
 pub(super) async fn list_buckets(call: &Call<'_>) -> Result<Reply, OssError> {
     let (prefix, marker, max_keys) =
         (text(call, "prefix")?, text(call, "marker")?, max_keys(call)?);
+    // No bucket's name can begin so: who asks, asks for something else, and one SDK's existence probe wants to hear of it.
+    let legal =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
+    if !prefix.bytes().all(legal) {
+        let message = "The prefix is no part of a bucket's name.";
+        return Err(OssError::invalid_argument("prefix", prefix, message));
+    }
     let limit = usize::try_from(max_keys).unwrap_or(usize::MAX);
     let input = ListBucketsInput {
         prefix: prefix.clone(),

@@ -233,7 +233,10 @@ async fn put_lifecycle(call: &Call<'_>) -> Result<Reply, OssError> {
     let overlap = call.header_text("x-oss-allow-same-action-overlap");
     let overlap = overlap.is_some_and(|value| value.eq_ignore_ascii_case("true"));
     put_up_to(call, ConfigKind::Lifecycle, RULES_BYTES_MAX, |body| {
-        Ok(LifecycleConfiguration::parse(body, overlap, new_id)?.document)
+        let lifecycle = LifecycleConfiguration::parse(body, overlap, new_id)?;
+        // Not when it is read again: what was kept before this was asked stays readable.
+        lifecycle.check_order_across()?;
+        Ok(lifecycle.document)
     })
     .await
 }
@@ -328,6 +331,9 @@ async fn get_inventory(call: &Call<'_>) -> Result<Reply, OssError> {
 async fn list_inventory(call: &Call<'_>) -> Result<Reply, OssError> {
     let after = call.query.get("continuation-token").unwrap_or_default().to_owned();
     let entries = entries(call, ConfigKind::Inventory).await?;
+    if entries.is_empty() {
+        return Err(OssError::new(ErrorCode::NoSuchInventory));
+    }
     let mut rest = entries.into_iter().filter(|(id, _)| *id > after).peekable();
     let page: Vec<(String, Bytes)> = rest.by_ref().take(INVENTORY_PAGE).collect();
     let next = rest.peek().and_then(|_| page.last()).map(|(id, _)| id.clone());
@@ -380,9 +386,14 @@ fn describe_regions(call: &Call<'_>) -> Result<Reply, OssError> {
         Some(asked) if asked != region => Err(OssError::new(ErrorCode::NoSuchRegion)),
         _ => {
             let (internet, internal) = call.app.endpoints.clone();
+            // A server with a name of its own has one for everything.
+            let accelerate_endpoint = match call.app.config.domain.is_empty() {
+                true => "oss-accelerate.aliyuncs.com".to_owned(),
+                false => internet.clone(),
+            };
             let info = RegionInfo {
                 region,
-                accelerate_endpoint: internet.clone(),
+                accelerate_endpoint,
                 internet_endpoint: internet,
                 internal_endpoint: internal,
             };

@@ -27,11 +27,14 @@ use crate::{
 pub(super) async fn delete_object(call: &Call<'_>) -> Result<Reply, OssError> {
     let (bucket, key) = (call.bucket_name()?, call.key()?);
     let version = version(call)?;
+    let bypass = bypasses_governance(call);
     let input = DeleteInput { bucket: bucket.clone(), key, version, only: DeleteIf::Any };
-    let output = call.app.objects.delete_with(input).await;
+    let output = call.app.objects.delete_governed(input, bypass).await;
     let mut output = output.map_err(|error| errors::delete(error, &bucket))?;
-    if version == Some(VersionId::NOT_MADE) {
-        // Told as it was sent.
+    let never_versioned = call.bucket.as_ref().is_some_and(|bucket| bucket.versioning.is_none());
+    if version == Some(VersionId::NOT_MADE) || (version == Some(VersionId::Null) && never_versioned)
+    {
+        // Told as it was sent, and where nothing ever had a version not at all.
         output.version_id = None;
     }
     let mut reply = Reply::empty(StatusCode::NO_CONTENT);
@@ -70,7 +73,7 @@ pub(super) async fn delete_multiple_objects(call: &Call<'_>) -> Result<Reply, Os
     let results = call
         .app
         .objects
-        .delete_many(&bucket, keys)
+        .delete_many_governed(&bucket, keys, bypasses_governance(call))
         .await
         .map_err(|error| errors::bucket(error, &bucket))?;
     let mut results = results.into_iter();
@@ -100,6 +103,12 @@ pub(super) async fn delete_multiple_objects(call: &Call<'_>) -> Result<Reply, Os
         return Ok(Reply::ok());
     }
     Ok(Reply::xml(StatusCode::OK, DeleteObjectsOutput { url_encoded, deleted }.to_xml()))
+}
+
+/// Whether the request asks to go past retentions of the mode GOVERNANCE.
+pub(super) fn bypasses_governance(call: &Call<'_>) -> bool {
+    let bypass = call.header_text("x-oss-bypass-governance-retention");
+    bypass.is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
 /// What one entry of the request means.

@@ -105,7 +105,7 @@ pub(super) fn insert_object(headers: &mut HeaderMap, call: &Call<'_>, info: &Obj
     headers.insert(OBJECT_TYPE, HeaderValue::from_static(info.kind.as_str()));
     headers.insert(STORAGE_CLASS, HeaderValue::from_static(info.storage_class.as_str()));
     // A link tells its target's.
-    if matches!(info.kind, ObjectType::Normal | ObjectType::Symlink)
+    if matches!(info.kind, ObjectType::Normal | ObjectType::Multipart | ObjectType::Symlink)
         && let Some(md5) = &info.md5
     {
         headers.insert(CONTENT_MD5, md5_value(md5));

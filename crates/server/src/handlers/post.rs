@@ -26,6 +26,7 @@ use ossia_protocol::{
     uri,
     xml::PostObjectOutput,
 };
+use tokio::time::Instant;
 
 use super::{
     callback::{self, Stored},
@@ -36,7 +37,7 @@ use super::{
 };
 use crate::{
     auth::HeaderView,
-    http::{Reply, Reserved},
+    http::{Held, Pace, Reply, Reserved},
     service::Call,
 };
 
@@ -68,6 +69,8 @@ pub(super) async fn post_object(call: &Call<'_>) -> Result<Reply, OssError> {
     )?;
     let key = key(&fields, &file)?;
     let target = Target { key: Some(key.as_bytes().to_vec()), ..call.target.clone() };
+    // The access log tells it.
+    let _ = call.request.posted.set(key.as_bytes().to_vec());
     let posted = Call {
         app: call.app,
         request: call.request,
@@ -86,6 +89,15 @@ pub(super) async fn post_object(call: &Call<'_>) -> Result<Reply, OssError> {
     let forbid_overwrite = attributes::forbid_overwrite(&headers)?
         || attributes::forbid_overwrite(&HeaderView(call.headers()))?
         || call.overwrite_forbidden(&key);
+    // In the address it holds for the whole form already.
+    let pace = match attributes::traffic_limit(&headers, call.query)? {
+        Some(limit) if fields.get("x-oss-traffic-limit").is_some() => Some(Pace::new(limit)),
+        _ => None,
+    };
+    let held = Arc::clone(call.request.intake.held());
+    if pace.is_some() {
+        held.begin();
+    }
     let asked = callback::asked_by_form(call, &fields).await?;
     let room = call.quota_room(&key, false, None).await?;
     let verdict = Arc::new(Mutex::new(None));
@@ -96,6 +108,9 @@ pub(super) async fn post_object(call: &Call<'_>) -> Result<Reply, OssError> {
         sizes: Sizes { low, high, put_max, room },
         verdict: Arc::clone(&verdict),
         state: FileState::Open,
+        pace,
+        held,
+        held_since: None,
     };
     let mime_type = callback::mime_type(&creation.attributes);
     let body = Body { stream: Box::pin(stream), length: None, md5: None, crc64: None };
@@ -338,6 +353,10 @@ struct FileStream {
     /// Why the form is refused, for whom the put fails.
     verdict: Arc<Mutex<Option<OssError>>>,
     state: FileState,
+    /// Of the form's own field.
+    pace: Option<Pace>,
+    held: Arc<Held>,
+    held_since: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -381,9 +400,21 @@ impl Stream for FileStream {
             if this.state == FileState::Ended {
                 return Poll::Ready(None);
             }
+            if let Some(pace) = &mut this.pace {
+                if pace.poll_turn(cx).is_pending() {
+                    this.held_since.get_or_insert_with(Instant::now);
+                    return Poll::Pending;
+                }
+                if let Some(since) = this.held_since.take() {
+                    this.held.since(since);
+                }
+            }
             match this.form.reader.step() {
                 Ok(FormStep::Data(piece)) => {
                     this.seen += piece.len() as u64;
+                    if let Some(pace) = &mut this.pace {
+                        pace.passed(piece.len());
+                    }
                     return match this.sizes.check(this.seen) {
                         Ok(()) => Poll::Ready(Some(Ok(piece))),
                         Err(error) => this.refuse(error),

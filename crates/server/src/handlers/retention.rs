@@ -15,8 +15,8 @@ use ossia_protocol::{
 };
 
 use super::{
-    attributes::refused, bucket::configuration_body, error as errors, fields, upload::small_body,
-    versions::version,
+    attributes::refused, bucket::configuration_body, delete::bypasses_governance, error as errors,
+    fields, upload::small_body, versions::version,
 };
 use crate::{http::Reply, service::Call};
 
@@ -165,8 +165,7 @@ fn mode_to(mode: RetentionMode) -> WormMode {
 
 async fn put_retention(call: &Call<'_>) -> Result<Reply, OssError> {
     let wanted = RetentionDocument::parse(&configuration_body(call, BYTES_MAX).await?)?;
-    let bypass = call.header_text("x-oss-bypass-governance-retention");
-    let bypass = bypass.is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let bypass = bypasses_governance(call);
     // A time before 1970 is as much over as one of last year.
     let until = u64::try_from(wanted.until).unwrap_or_default();
     let to = ObjectRetention { mode: mode_of(wanted.mode), until };

@@ -8,7 +8,7 @@ use ossia_protocol::{
     names::ObjectKey,
     operation::Operation,
     uri,
-    xml::config::{RoutingRule, WebsiteConfiguration},
+    xml::config::{RedirectKind, RoutingRule, WebsiteConfiguration},
 };
 
 use super::read;
@@ -42,7 +42,15 @@ async fn page(call: &Call<'_>, site: &WebsiteConfiguration) -> Result<Reply, Oss
         Err(error) => error.status(),
     };
     if let Some(rule) = site.rules.iter().find(|rule| applies(call, rule, &key, status)) {
-        return follow(call, rule, &key).await;
+        return match rule.redirect.kind {
+            // Only what is missing is fetched.
+            RedirectKind::Mirror if plain.is_ok() => plain,
+            // Telling that the key is missing would be untrue of a site that has it elsewhere.
+            RedirectKind::Mirror => Err(OssError::new(ErrorCode::MirrorFailed)
+                .with_message("This server does not fetch objects from elsewhere.")
+                .with_field("RuleNumber", rule.number.to_string())),
+            RedirectKind::External | RedirectKind::Internal => follow(call, rule, &key).await,
+        };
     }
     let missing = matches!(&plain, Err(error) if error.code() == ErrorCode::NoSuchKey);
     if !missing {
@@ -121,7 +129,7 @@ fn applies(call: &Call<'_>, rule: &RoutingRule, key: &str, status: u16) -> bool 
 async fn follow(call: &Call<'_>, rule: &RoutingRule, key: &str) -> Result<Reply, OssError> {
     let leads = &rule.redirect;
     let new = leads.target_key(key, &rule.key_prefix);
-    if leads.internal {
+    if leads.kind == RedirectKind::Internal {
         return object(call, &new).await;
     }
     let status = StatusCode::from_u16(leads.status).unwrap_or(StatusCode::MOVED_PERMANENTLY);

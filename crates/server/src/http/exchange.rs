@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::Poll,
     time::Instant,
 };
@@ -42,6 +42,15 @@ pub(crate) struct Request {
     pub(crate) peer: SocketAddr,
     /// Of HTTP.
     pub(crate) version: Version,
+    /// Under which key a form's file goes, once its fields have been read.
+    pub(crate) posted: OnceLock<Vec<u8>>,
+}
+
+impl Request {
+    /// The key that a form has named.
+    pub(crate) fn posted_key(&self) -> Option<&[u8]> {
+        self.posted.get().map(Vec::as_slice)
+    }
 }
 
 /// What answers requests.
@@ -89,6 +98,7 @@ pub(super) async fn exchange<S: Service>(
         guest: Arc::clone(guest),
         peer,
         version: parts.version,
+        posted: OnceLock::new(),
     };
     // Pinned where it is made: it is a few KiB long, and would be copied each time it is handed on.
     let answer = pin!(shared.service.answer(request));

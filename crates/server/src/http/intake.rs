@@ -4,7 +4,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -86,6 +86,33 @@ pub(crate) struct Intake {
     tempo: Tempo,
     watch: Arc<Watch>,
     home: Arc<Home>,
+    held: Arc<Held>,
+}
+
+/// For how long a pace has held a body back.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    paced: AtomicBool,
+    micros: AtomicU64,
+}
+
+impl Held {
+    /// There is a pace.
+    pub(crate) fn begin(&self) {
+        self.paced.store(true, Ordering::Relaxed);
+    }
+
+    /// It has held a piece back since then.
+    pub(crate) fn since(&self, start: Instant) {
+        let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// In milliseconds; `None` where there is no pace.
+    pub(crate) fn told(&self) -> Option<u64> {
+        let paced = self.paced.load(Ordering::Relaxed);
+        paced.then(|| self.micros.load(Ordering::Relaxed) / 1_000)
+    }
 }
 
 impl Intake {
@@ -107,7 +134,13 @@ impl Intake {
             polled: AtomicBool::new(false),
             failed: AtomicBool::new(false),
         };
-        Intake { framing, tempo, watch: Arc::clone(watch), home: Arc::new(home) }
+        let (watch, home) = (Arc::clone(watch), Arc::new(home));
+        Intake { framing, tempo, watch, home, held: Arc::default() }
+    }
+
+    /// For how long a pace has held the body back.
+    pub(crate) fn held(&self) -> &Arc<Held> {
+        &self.held
     }
 
     /// How the body is framed.
@@ -127,7 +160,12 @@ impl Intake {
     /// The body as a stream of at most `limit` bytes. The first poll sends `100 Continue` to a client that waits for it. A second
     /// call gives an empty stream. `crowd` tells whether it must keep to a rate.
     pub(crate) fn stream(&self, limit: u64, pace: Option<Pace>, crowd: Crowd) -> UploadStream {
+        if pace.is_some() {
+            self.held.begin();
+        }
         UploadStream {
+            held: Arc::clone(&self.held),
+            held_since: None,
             incoming: self.home.take(),
             home: Arc::clone(&self.home),
             left: limit,
@@ -177,6 +215,8 @@ pub(crate) struct UploadStream {
     home: Arc<Home>,
     left: u64,
     pace: Option<Pace>,
+    held: Arc<Held>,
+    held_since: Option<Instant>,
     crowd: Crowd,
     tempo: Tempo,
     watch: Arc<Watch>,
@@ -194,7 +234,13 @@ impl UploadStream {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, BodyFault>>> {
         if let Some(pace) = &mut self.pace {
-            std::task::ready!(pace.poll_turn(cx));
+            if pace.poll_turn(cx).is_pending() {
+                self.held_since.get_or_insert_with(Instant::now);
+                return Poll::Pending;
+            }
+            if let Some(since) = self.held_since.take() {
+                self.held.since(since);
+            }
         }
         loop {
             let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };

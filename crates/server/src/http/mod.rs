@@ -29,7 +29,7 @@ pub(crate) use admission::{Admission, Own, Reserved};
 pub(crate) use crowd::Crowd;
 pub(crate) use exchange::{Request, Service};
 pub(crate) use guests::{Guests, Network, Requests, Share};
-pub(crate) use intake::{BodyFault, Framing, Tempo, UploadStream};
+pub(crate) use intake::{BodyFault, Framing, Held, Tempo, UploadStream};
 pub(crate) use listener::{Front, FrontSettings};
 pub(crate) use pace::Pace;
 pub(crate) use refusal::{Refusal, Refusals};

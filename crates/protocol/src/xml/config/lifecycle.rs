@@ -160,6 +160,50 @@ impl LifecycleConfiguration {
         write(&mut w, &root, "LifecycleConfiguration", &[groups("Rule", RULE)]);
         Ok(Self { rules, document: w.finish() })
     }
+
+    /// Of rules that are about the same objects: colder classes must come later, and the expiration last.
+    ///
+    /// # Errors
+    /// 400 `InvalidArgument`, EC 0014-00000082.
+    pub fn check_order_across(&self) -> Result<(), OssError> {
+        let mut sorted: Vec<&LifecycleRule> = self.rules.iter().collect();
+        sorted.sort_by(|a, b| a.prefix.cmp(&b.prefix));
+        let mut chain: Vec<&LifecycleRule> = Vec::new();
+        for rule in sorted {
+            while chain.last().is_some_and(|outer| !rule.prefix.starts_with(&outer.prefix)) {
+                chain.pop();
+            }
+            for outer in &chain {
+                let apart = outer.tags != rule.tags
+                    || !rule.nots.is_empty()
+                    || !outer.nots.is_empty()
+                    || !rule.enabled
+                    || !outer.enabled;
+                if !apart && (precedes_wrongly(outer, rule) || precedes_wrongly(rule, outer)) {
+                    let message = "Rules of overlapping prefixes must move to colder classes later, \
+                                   and expire last.";
+                    return Err(OssError::new(ErrorCode::InvalidArgument)
+                        .with_message(message)
+                        .with_ec("0014-00000082"));
+                }
+            }
+            chain.push(rule);
+        }
+        Ok(())
+    }
+}
+
+/// Whether a step of one rule comes too late for a colder step of the other. That both expire is no conflict: the first that is due
+/// does it.
+fn precedes_wrongly(warm: &LifecycleRule, cold: &LifecycleRule) -> bool {
+    let late =
+        |step: When, other: When| matches!((step, other), (When::Days(a), When::Days(b)) if a >= b);
+    warm.transitions.iter().any(|step| {
+        cold.expiration.is_some_and(|end| late(step.when, end))
+            || cold.transitions.iter().any(|other| {
+                coldness(step.class) < coldness(other.class) && late(step.when, other.when)
+            })
+    })
 }
 
 /// Adds what every rule must tell: one SDK fails without.
@@ -512,6 +556,28 @@ mod tests {
         assert_eq!(ec(one("a", "x", "", 1) + &one("a", "y", "", 2)), Err(None));
         assert_eq!(ec(one("a", "x", "", 1) + &one("b", "y", "", 2)), Ok(()));
         assert_eq!(ec(one("a", "x", "", 1) + &one("b", "x", tag, 2)), Ok(()));
+        let across = |days: u64, class: &str, inner: &str| {
+            let rule = |id: &str, prefix: &str, inside: &str| {
+                format!(
+                    "<Rule><ID>{id}</ID><Prefix>{prefix}</Prefix><Status>Enabled</Status>{inside}</Rule>"
+                )
+            };
+            let move_to = format!(
+                "<Transition><Days>{days}</Days><StorageClass>{class}</StorageClass></Transition>"
+            );
+            let text = rule("a", "x", &move_to) + &rule("b", "x/y", inner);
+            let text = format!("<LifecycleConfiguration>{text}</LifecycleConfiguration>");
+            let parsed = LifecycleConfiguration::parse(text.as_bytes(), true, String::new).unwrap();
+            parsed.check_order_across().map_err(|error| error.ec())
+        };
+        let archive =
+            "<Transition><Days>40</Days><StorageClass>Archive</StorageClass></Transition>";
+        let gone = "<Expiration><Days>40</Days></Expiration>";
+        assert_eq!(across(45, "IA", archive), Err(Some("0014-00000082")));
+        assert_eq!(across(30, "IA", archive), Ok(()));
+        assert_eq!(across(45, "ColdArchive", archive), Ok(()));
+        assert_eq!(across(45, "IA", gone), Err(Some("0014-00000082")));
+        assert_eq!(across(30, "IA", gone), Ok(()));
         let overlap = one("a", "x/", "", 1) + &one("b", "x/y", "", 2);
         let text = format!("<LifecycleConfiguration>{overlap}</LifecycleConfiguration>");
         assert!(LifecycleConfiguration::parse(text.as_bytes(), true, String::new).is_ok());

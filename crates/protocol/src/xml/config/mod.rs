@@ -43,5 +43,6 @@ pub use self::small::{
 };
 pub use self::tagging::{BUCKET_TAGS_MAX, Tagging};
 pub use self::website::{
-    ErrorDocument, HeaderCondition, IndexDocument, Redirect, RoutingRule, WebsiteConfiguration,
+    ErrorDocument, HeaderCondition, IndexDocument, Redirect, RedirectKind, RoutingRule,
+    WebsiteConfiguration,
 };

@@ -160,7 +160,7 @@ impl ObjectWormConfiguration {
 pub struct RetentionDocument {
     /// How strictly.
     pub mode: WormMode,
-    /// Until when, in Unix seconds.
+    /// Until when, in Unix seconds: a fraction of a second counts as a whole one, so that nothing is let go too soon.
     pub until: i64,
 }
 
@@ -182,7 +182,8 @@ impl RetentionDocument {
         let mode = WormMode::read(&root)?;
         let until = read_date(&root, "RetainUntilDate").map_err(malformed)?;
         let until = until.ok_or_else(|| malformed(XmlError::Missing("RetainUntilDate")))?;
-        Ok(Self { mode, until })
+        let text = root.child_value("RetainUntilDate").unwrap_or_default();
+        Ok(Self { mode, until: until.saturating_add(i64::from(time::has_fraction(text))) })
     }
 }
 

@@ -1,7 +1,7 @@
 //! `WebsiteConfiguration`: how anonymous readers see a bucket as a site.
 
 use super::schema::{
-    Node, flag, group, groups, invalid, leaf, leaves, malformed, not_done, read_root, write,
+    Node, flag, group, groups, invalid, leaf, leaves, malformed, read_root, write,
 };
 use crate::error::OssError;
 use crate::xml::reader::{Element, Limits};
@@ -35,6 +35,31 @@ const REDIRECT: &[Node] = &[
             groups("Set", &[leaf("Key"), leaf("Value")]),
         ],
     ),
+    flag("MirrorSNI"),
+    leaf("MirrorURLSlave"),
+    leaf("MirrorURLProbe"),
+    flag("MirrorPassOriginalSlashes"),
+    flag("MirrorSaveOssMeta"),
+    flag("MirrorProxyPass"),
+    flag("MirrorAllowGetImageInfo"),
+    flag("MirrorAllowVideoSnapshot"),
+    flag("MirrorAllowHeadObject"),
+    flag("MirrorIsExpressTunnel"),
+    leaf("MirrorDstRegion"),
+    leaf("MirrorDstVpcId"),
+    leaf("MirrorDstSlaveVpcId"),
+    leaf("MirrorTunnelId"),
+    flag("MirrorUserLastModified"),
+    flag("MirrorUsingRole"),
+    leaf("MirrorRole"),
+    flag("MirrorSwitchAllErrors"),
+    flag("MirrorCheckMd5Slave"),
+    leaf("TransparentMirrorResponseCodes"),
+    leaf("MirrorAsyncStatus"),
+    group("MirrorTaggings", &[groups("Taggings", &[leaf("Key"), leaf("Value")])]),
+    group("MirrorReturnHeaders", &[groups("ReturnHeader", &[leaf("Key"), leaf("Value")])]),
+    // Its secret is not kept: nothing here would use it, and a document is told to everybody who may read it.
+    group("MirrorAuth", &[leaf("AuthType"), leaf("Region"), leaf("AccessKeyId")]),
     leaf("Protocol"),
     leaf("HostName"),
     leaf("ReplaceKeyPrefixWith"),
@@ -49,7 +74,12 @@ const GRAMMAR: &[Node] = &[
         "RoutingRules",
         &[groups(
             "RoutingRule",
-            &[leaf("RuleNumber"), group("Condition", CONDITION), group("Redirect", REDIRECT)],
+            &[
+                leaf("RuleNumber"),
+                group("Condition", CONDITION),
+                group("Redirect", REDIRECT),
+                group("LuaConfig", &[leaf("Script")]),
+            ],
         )],
     ),
 ];
@@ -117,11 +147,23 @@ pub struct HeaderCondition {
     pub ends_with: Option<String>,
 }
 
+/// Which way a rule leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RedirectKind {
+    /// `External`, and `AliCDN`, which differs for the cloud's own caches alone: the client is sent there.
+    #[default]
+    External,
+    /// The other key is served instead.
+    Internal,
+    /// What is missing would be fetched from elsewhere. Kept and told, never done: a reader whom it concerns hears so.
+    Mirror,
+}
+
 /// Where a rule leads.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Redirect {
-    /// Serves the other key instead of sending the client there.
-    pub internal: bool,
+    /// Which way it leads there.
+    pub kind: RedirectKind,
     /// 301, 302 or 307.
     pub status: u16,
     /// `http` or `https`; `None` is that of the request.
@@ -140,9 +182,10 @@ impl WebsiteConfiguration {
     /// Reads and checks a `WebsiteConfiguration` document.
     ///
     /// # Errors
-    /// 400 `MalformedXML`, `InvalidArgument`, and `NotImplemented` for rules that fetch from elsewhere.
+    /// 400 `MalformedXML` and `InvalidArgument`.
     pub fn parse(document: &[u8]) -> Result<Self, OssError> {
-        let root = read_root(document, "WebsiteConfiguration", LIMITS)?;
+        let mut root = read_root(document, "WebsiteConfiguration", LIMITS)?;
+        complete(&mut root);
         let rules = root.child("RoutingRules");
         let rules = rules.into_iter().flat_map(|list| list.children_named("RoutingRule"));
         let mut site = Self {
@@ -166,6 +209,33 @@ impl WebsiteConfiguration {
         write(&mut w, &root, "WebsiteConfiguration", GRAMMAR);
         site.document = w.finish();
         Ok(site)
+    }
+}
+
+/// Drops pages that name nothing, which one SDK writes where there is none, and adds what readers of mirror rules look for.
+fn complete(root: &mut Element) {
+    let says = |page: &Element| page.children.iter().any(|child| !child.text.trim().is_empty());
+    root.children.retain(|child| !child.name.ends_with("Document") || says(child));
+    let rules = root.children.iter_mut().filter(|child| child.name == "RoutingRules");
+    let rules = rules.flat_map(|rules| &mut rules.children);
+    for redirect in rules.flat_map(|rule| &mut rule.children) {
+        if redirect.name != "Redirect" || redirect.child_value("RedirectType") != Some("Mirror") {
+            continue;
+        }
+        default_flag(redirect, "PassQueryString", false);
+        default_flag(redirect, "MirrorPassQueryString", false);
+        default_flag(redirect, "MirrorFollowRedirect", true);
+        default_flag(redirect, "MirrorCheckMd5", false);
+        let headers = redirect.children.iter_mut().filter(|child| child.name == "MirrorHeaders");
+        headers.for_each(|headers| default_flag(headers, "PassAll", false));
+    }
+}
+
+fn default_flag(parent: &mut Element, name: &str, value: bool) {
+    if parent.child_value(name).is_none() {
+        parent.children.retain(|child| child.name != name);
+        let (name, text) = (name.to_owned(), value.to_string());
+        parent.children.push(Element { name, text, ..Element::default() });
     }
 }
 
@@ -245,12 +315,13 @@ impl Redirect {
     fn read(element: &Element) -> Result<Self, OssError> {
         let text = |name| element.child_value(name).map(str::to_owned);
         let boolean = |name| read_bool(element, name).map_err(malformed);
-        let internal = match element.child_value("RedirectType") {
-            Some("External") => false,
-            Some("Internal") => true,
-            Some("Mirror" | "AliCDN") => {
-                return Err(not_done("Only redirects of type External and Internal are served."));
+        let kind = match element.child_value("RedirectType") {
+            Some("External" | "AliCDN") => RedirectKind::External,
+            Some("Internal") => RedirectKind::Internal,
+            Some("Mirror") if element.child_value("MirrorURL").is_none() => {
+                return Err(invalid("MirrorURL", "", "A rule that mirrors must name its source."));
             }
+            Some("Mirror") => RedirectKind::Mirror,
             Some(other) => return Err(invalid("RedirectType", other, "The type is not known.")),
             None => return Err(malformed(XmlError::Missing("RedirectType"))),
         };
@@ -281,7 +352,7 @@ impl Redirect {
         }
         let key_prefix = if enable { Some(prefix.unwrap_or_default()) } else { prefix };
         let pass_query = boolean("PassQueryString")?;
-        Ok(Self { internal, status, protocol, host, key, key_prefix, pass_query })
+        Ok(Self { kind, status, protocol, host, key, key_prefix, pass_query })
     }
 
     /// The key that this leads to from `key`, which began with `prefix`.
@@ -330,8 +401,38 @@ mod tests {
     }
 
     #[test]
+    fn rules_that_mirror_are_kept_with_their_defaults_and_without_their_secret() {
+        let redirect = "<RedirectType>Mirror</RedirectType><MirrorURL>http://o.com/</MirrorURL>\
+             <MirrorHeaders><Pass>a</Pass><PassAll/></MirrorHeaders><MirrorRole>r</MirrorRole>\
+             <MirrorAuth><AccessKeyId>id</AccessKeyId><AccessKeySecret>s3cret</AccessKeySecret></MirrorAuth>";
+        // As one SDK writes where there are no pages.
+        let site = parse(&format!(
+            "<IndexDocument><Suffix></Suffix></IndexDocument><ErrorDocument><Key></Key></ErrorDocument>\
+             <RoutingRules>{}</RoutingRules>",
+            rule(1, redirect)
+        ))
+        .unwrap();
+        assert_eq!((&site.index, &site.error), (&None, &None));
+        assert_eq!(site.rules[0].redirect.kind, RedirectKind::Mirror);
+        for kept in [
+            "<MirrorURL>http://o.com/</MirrorURL>",
+            "<PassQueryString>false</PassQueryString>",
+            "<MirrorPassQueryString>false</MirrorPassQueryString>",
+            "<MirrorFollowRedirect>true</MirrorFollowRedirect>",
+            "<MirrorCheckMd5>false</MirrorCheckMd5>",
+            "<PassAll>false</PassAll><Pass>a</Pass>",
+            "<MirrorRole>r</MirrorRole>",
+            "<AccessKeyId>id</AccessKeyId>",
+        ] {
+            assert!(site.document.contains(kept), "{kept} in {}", site.document);
+        }
+        assert!(!site.document.contains("s3cret") && !site.document.contains("Document>"));
+        assert_eq!(WebsiteConfiguration::parse(site.document.as_bytes()), Ok(site));
+    }
+
+    #[test]
     fn what_no_site_can_be_is_refused() {
-        use ErrorCode::{InvalidArgument, MalformedXML, NotImplemented};
+        use ErrorCode::{InvalidArgument, MalformedXML};
         let rules = |text: &str| format!("<RoutingRules>{text}</RoutingRules>");
         let external = "<RedirectType>External</RedirectType>";
         for (inside, code) in [
@@ -346,7 +447,7 @@ mod tests {
                 "<ErrorDocument><Key>e</Key><HttpStatus>500</HttpStatus></ErrorDocument>".into(),
                 InvalidArgument,
             ),
-            (rules(&rule(1, "<RedirectType>Mirror</RedirectType>")), NotImplemented),
+            (rules(&rule(1, "<RedirectType>Mirror</RedirectType>")), InvalidArgument),
             (rules(&rule(1, "<RedirectType>Other</RedirectType>")), InvalidArgument),
             (rules(&rule(1, external).repeat(2)), InvalidArgument),
             (rules(&rule(0, external)), MalformedXML),

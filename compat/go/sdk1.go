@@ -96,7 +96,12 @@ func (s *suite1) runAll() {
 	if s.addressing != "cname" {
 		s.run("missing buckets are NoSuchBucket", s.missesBuckets)
 		s.run("buckets are described and listed", s.describesBuckets)
+		s.run("versions are kept, read, listed and removed", s.keepsVersions)
+		s.run("a retention policy is begun, obeyed, aborted, locked and extended", s.retains)
+		s.run("regions are described", func() error { return s.describesRegions(service) })
 	}
+	s.run("archived objects are restored and inventories kept", s.restoresAndInventories)
+	s.run("a sequential upload has a digest and is copied from", s.hasDigestOfSequentialUploads)
 	s.run("callbacks are made, answered and told to have failed", s.callsBack)
 	s.run("acl, tags and links of objects are set and read back", s.keepsObjectSettings)
 	s.run("what is told of a bucket is told", s.describesTheBucket)

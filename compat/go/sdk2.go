@@ -108,6 +108,10 @@ func (s *suite2) runAll() {
 	s.run("configurations of the bucket are set, obeyed and read back", s.keepsBucketSettings)
 	s.run("callbacks are made, answered and told to have failed", s.callsBack)
 	s.run("what is told of a bucket is told", s.describesTheBucket)
+	s.run("streams of unknown length are uploaded, empty ones too", s.uploadsStreams)
+	s.run("parts are copied", s.copiesParts)
+	s.run("inventories are put, told, listed and deleted", s.keepsInventories)
+	s.run("regions are described", func() error { return s.describesRegions(admin) })
 	s.run("public access is blocked and let in again", func() error { return s.blocksPublicAccess(admin) })
 	s.run("empties and deletes the bucket", func() error {
 		pages := s.client.NewListObjectsV2Paginator(&oss.ListObjectsV2Request{Bucket: &s.bucket})

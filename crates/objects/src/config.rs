@@ -212,6 +212,13 @@ impl Core {
         Ok(rules)
     }
 
+    pub(crate) fn rules_at_hand(&self, name: &BucketName) -> Option<Arc<BucketRules>> {
+        match self.known.rules(name) {
+            Remembered::Rules(rules) => Some(rules),
+            Remembered::AskStore(_) => None,
+        }
+    }
+
     async fn read_rules(&self, id: u64, rules: &mut BucketRules) -> Result<(), Failure> {
         let end = Some(keys::config(id, FRONT_END));
         let mut next = Some(keys::config(id, 0));

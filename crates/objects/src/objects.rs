@@ -334,6 +334,11 @@ impl Objects {
         self.core.put_symlink(input).await
     }
 
+    /// The rules of a bucket if they are in memory, as those of a bucket in use are. Asks no store, whoever asks.
+    pub fn rules_at_hand(&self, bucket: &BucketName) -> Option<Arc<BucketRules>> {
+        self.core.rules_at_hand(bucket)
+    }
+
     /// Deletes an object; one that does not exist, too. Where versions are kept it stays beneath a delete marker.
     ///
     /// # Errors

@@ -24,6 +24,7 @@ mod http;
 pub mod identity;
 mod inventory;
 pub mod metrics;
+mod quota;
 mod rarely;
 mod screen;
 mod server;

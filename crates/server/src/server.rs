@@ -91,6 +91,7 @@ impl Server {
             ),
             addressing: Addressing::new(config.domain.iter().map(String::as_str), config.cnames()),
             callbacks: Callbacks::new(&config.callback),
+            under_way: Arc::default(),
             logs: AccessLogs::new(&config.logging),
             uploads: Admission::new(
                 limits.body_bytes,

@@ -29,7 +29,11 @@ use crate::{
     handlers::{self, error as errors},
     http::{Admission, Refusal, Reply, Request, RequestId, Requests, Service},
     metrics::Meters,
+    quota::{Begun, UnderWay},
 };
+
+/// How often the room of a bucket is reckoned again where uploads have ended meanwhile, and may be counted twice.
+const QUOTA_TRIES: usize = 8;
 
 /// What all requests share.
 pub(crate) struct App {
@@ -45,6 +49,8 @@ pub(crate) struct App {
     pub(crate) logs: AccessLogs,
     /// Posts callbacks.
     pub(crate) callbacks: Callbacks,
+    /// By how much uploads under way will grow buckets with a quota.
+    pub(crate) under_way: Arc<UnderWay>,
     /// Room for bodies that come in.
     pub(crate) uploads: Admission,
     /// Room for bodies that go out; of its own, so that slow readers stop no writer.
@@ -108,7 +114,7 @@ impl Service for App {
         };
         if told.rules.is_none() && code.is_some() && reply.status != StatusCode::NOT_FOUND {
             // Refused before the bucket was looked at, as by a wrong signature: its log tells that all the same.
-            told.rules = self.rules_of_refused(&request).await;
+            told.rules = self.rules_of_refused(&request);
         }
         if let Some(held_ms) = request.intake.held().told() {
             reply = reply.with(QOS_DELAY_TIME, HeaderValue::from(held_ms));
@@ -343,9 +349,10 @@ impl App {
 }
 
 impl App {
-    async fn rules_of_refused(&self, request: &Request) -> Option<Arc<BucketRules>> {
+    /// Only what is at hand: who is refused so early may name any bucket at no cost, and the store shall not pay for it.
+    fn rules_of_refused(&self, request: &Request) -> Option<Arc<BucketRules>> {
         let name = bucket_name(&self.target_of(request)).ok()?;
-        self.objects.rules(&name).await.ok()
+        self.objects.rules_at_hand(&name)
     }
 
     fn target_of(&self, request: &Request) -> Target {
@@ -526,7 +533,8 @@ impl Call<'_> {
         })
     }
 
-    /// The most bytes that may come under a key, by the bucket's quota. `appends` when they are added to what is there.
+    /// The most bytes that may come under a key, by the bucket's quota, beside the announced lengths of other uploads under way.
+    /// `appends` when they are added to what is there.
     pub(crate) async fn quota_room(
         &self,
         key: &ObjectKey,
@@ -537,22 +545,35 @@ impl Call<'_> {
             return Ok(u64::MAX);
         };
         let name = self.bucket_name()?;
-        let stat = self.app.objects.bucket_stat(&name).await;
-        let used = stat.map_err(|error| errors::bucket(error, &name))?.storage;
         let replaced = match self.app.objects.head(&name, key).await {
             // Where versions are kept nothing is replaced.
             Ok(info) if !appends && info.version_id.is_none() => info.length,
             Err(ReadObjectError::Store(failure)) => return Err(errors::failure(&failure)),
             Ok(_) | Err(_) => 0,
         };
-        // What does not grow the bucket is free, however full it is.
-        let room = quota.bytes.saturating_sub(used.saturating_sub(replaced)).max(replaced);
-        if announced.is_some_and(|length| length > room) || (announced.is_none() && room == 0) {
-            return Err(OssError::new(ErrorCode::QuotaExceeded)
-                .with_field("BucketName", name.as_str())
-                .with_field("StorageQuota", quota.bytes.to_string()));
+        for _ in 0..QUOTA_TRIES {
+            let seen = self.app.under_way.ended();
+            let stat = self.app.objects.bucket_stat(&name).await;
+            let used = stat.map_err(|error| errors::bucket(error, &name))?.storage;
+            // What does not grow the bucket is free, however full it is.
+            let room_beside = |under_way: u64| {
+                let used = used.saturating_add(under_way);
+                quota.bytes.saturating_sub(used.saturating_sub(replaced)).max(replaced)
+            };
+            let growth = announced.unwrap_or(0).saturating_sub(replaced);
+            match self.app.under_way.begin(&name, seen, growth, room_beside, announced) {
+                Begun::Held(room, hold) => {
+                    // It counts until its answer is known. A second one of the same request is of the same bytes.
+                    let _ = self.request.kept.set(Box::new(hold));
+                    return Ok(room);
+                }
+                Begun::Full => break,
+                Begun::Unsure => {}
+            }
         }
-        Ok(room)
+        Err(OssError::new(ErrorCode::QuotaExceeded)
+            .with_field("BucketName", name.as_str())
+            .with_field("StorageQuota", quota.bytes.to_string()))
     }
 
     /// Whether the caller may do the operation, and set what its headers set.

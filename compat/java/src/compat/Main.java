@@ -32,7 +32,7 @@ public final class Main {
             List<String> hosts = new ArrayList<>();
             for (SignVersion version : VERSIONS) {
                 String name = bucket(version, "virtual");
-                hosts.addAll(List.of(name, name + "-b", name + "-absent"));
+                hosts.addAll(List.of(name, name + "-b", name + "-v", name + "-w", name + "-absent"));
             }
             Clients.resolveOnlyTheseBuckets(folder, hosts);
             for (SignVersion version : VERSIONS) {
@@ -75,6 +75,7 @@ public final class Main {
         new ObjectCases(room, oss, bucket, version, addressing).run();
         new MultipartCases(room, oss, bucket, folder).run();
         new ConfigCases(room, oss, bucket).run();
+        new LifetimeCases(room, oss, admin, bucket, !addressing.equals("cname")).run();
         room.run("empties and deletes the bucket", () -> {
             List<String> keys = new ArrayList<>();
             for (OSSObjectSummary summary : oss.listObjectsV2(bucket).getObjectSummaries()) {

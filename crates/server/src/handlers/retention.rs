@@ -24,6 +24,8 @@ const WORM_ID: HeaderName = HeaderName::from_static("x-oss-worm-id");
 const RESTORE_PRIORITY: HeaderName = HeaderName::from_static("x-oss-object-restore-priority");
 /// Longest documents, in bytes.
 const BYTES_MAX: usize = 16 << 10;
+/// Of what is asked of an object while it is restored; documented for a lower priority, and SDKs want some number.
+const EC_RESTORING: &str = "0016-00000715";
 
 /// Runs an operation on retention.
 pub(super) async fn handle(call: &Call<'_>) -> Result<Reply, OssError> {
@@ -217,7 +219,9 @@ fn restore_error(call: &Call<'_>, error: RestoreError) -> OssError {
         RestoreError::InProgress if call.operation == Operation::CleanRestoredObject => {
             OssError::new(ErrorCode::ArchiveRestoreNotFinished)
         }
-        RestoreError::InProgress => OssError::new(ErrorCode::RestoreAlreadyInProgress),
+        RestoreError::InProgress => {
+            OssError::new(ErrorCode::RestoreAlreadyInProgress).with_ec(EC_RESTORING)
+        }
         RestoreError::NoJob => malformed(),
         RestoreError::NoSuchTier => {
             OssError::invalid_argument("Tier", "", "The storage class has no such tier.")

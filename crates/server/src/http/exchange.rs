@@ -1,6 +1,7 @@
 //! One request and its answer: identity, timing, the headers of every answer, and panics that stay within their request.
 
 use std::{
+    any::Any,
     future::{Future, poll_fn},
     net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -44,6 +45,8 @@ pub(crate) struct Request {
     pub(crate) version: Version,
     /// Under which key a form's file goes, once its fields have been read.
     pub(crate) posted: OnceLock<Vec<u8>>,
+    /// What its handler wants to be dropped when the answer is known, and not before.
+    pub(crate) kept: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 impl Request {
@@ -99,6 +102,7 @@ pub(super) async fn exchange<S: Service>(
         peer,
         version: parts.version,
         posted: OnceLock::new(),
+        kept: OnceLock::new(),
     };
     // Pinned where it is made: it is a few KiB long, and would be copied each time it is handed on.
     let answer = pin!(shared.service.answer(request));

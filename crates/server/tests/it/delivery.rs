@@ -5,6 +5,7 @@ use std::time::Duration;
 use md5::{Digest as _, Md5};
 
 use crate::drive::*;
+use crate::post::form;
 
 /// Asks until the answer is as wanted, for as long as any test waits.
 async fn until<T, F: Future<Output = Option<T>>>(mut ask: impl FnMut() -> F) -> T {
@@ -50,10 +51,12 @@ async fn every_request_to_a_logged_bucket_is_a_line_of_its_log() {
     fixture.call(append("/bkt/log", 0, "123")).await.error(409, "PositionNotEqualToLength");
     fixture.call(get("/bkt/none?Signature=x").anonymous()).await;
     fixture.call(head("/bkt/a%20b")).await.expect(200);
+    let posted = form("by form", "1").v1(r#"[{"bucket":"bkt"}]"#);
+    fixture.call(posted.call()).await.expect(204);
     let second = "p/bkt2026-01-15-08-00-00-0002";
     let log = until(|| async {
         let found = fixture.call(get(&format!("/logs/{second}"))).await;
-        (found.status == 200 && found.text().lines().count() >= 6).then_some(found)
+        (found.status == 200 && found.text().lines().count() >= 7).then_some(found)
     })
     .await;
     assert_eq!(log.must("x-oss-object-type"), "Appendable");
@@ -72,6 +75,8 @@ async fn every_request_to_a_logged_bucket_is_a_line_of_its_log() {
         ),
         "{got}"
     );
+    let posted = line("PostObject");
+    assert!(posted.contains("\"PostObject\" \"bkt\" \"by%20form\" "), "{posted}");
     let id = read.must("x-oss-request-id");
     let middle = format!(
         "\"http://r/\" \"-\" \"{}\" \"{id}\" \"true\" \"{account}\" \"GetObject\" \"bkt\" \"a%20b\" 5 ",

@@ -6,6 +6,7 @@ use super::schema::{
 use crate::attributes::StorageClass;
 use crate::error::{ErrorCode, OssError};
 use crate::names::BucketName;
+use crate::xml::reader::Element;
 use crate::xml::writer::Writer;
 use crate::xml::{SMALL, XmlError, read_bool};
 
@@ -155,6 +156,18 @@ impl InventoryRule {
     }
 }
 
+/// Classes of a filter are told in the order of their names, whatever order they were given in.
+fn sort_classes(root: &mut Element) {
+    let filters = root.children.iter_mut().filter(|child| child.name == "Filter");
+    for class in filters.flat_map(|filter| &mut filter.children) {
+        if class.name == "StorageClass" {
+            let mut names: Vec<&str> = class.text.split(',').map(str::trim).collect();
+            names.sort_unstable();
+            class.text = names.join(",");
+        }
+    }
+}
+
 impl InventoryConfiguration {
     /// The `InventoryConfiguration` document.
     pub fn to_xml(element: &str) -> String {
@@ -168,7 +181,8 @@ impl InventoryConfiguration {
     /// # Errors
     /// 400 `MalformedXML`, `InvalidArgument`, and `NotImplemented` for reports that are to be encrypted.
     pub fn parse(document: &[u8]) -> Result<Self, OssError> {
-        let root = read_root(document, "InventoryConfiguration", SMALL)?;
+        let mut root = read_root(document, "InventoryConfiguration", SMALL)?;
+        sort_classes(&mut root);
         let missing = |name| malformed(XmlError::Missing(name));
         let id = root.child_value("Id").ok_or_else(|| missing("Id"))?;
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);

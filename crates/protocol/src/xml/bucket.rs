@@ -82,6 +82,8 @@ pub struct BucketSummary {
     pub storage_class: Cow<'static, str>,
     /// The resource group.
     pub resource_group_id: Option<String>,
+    /// Tags, key and value, where buckets are looked for by them.
+    pub tags: Vec<(String, String)>,
 }
 
 impl ListBucketsOutput {
@@ -112,6 +114,18 @@ impl ListBucketsOutput {
             if let Some(group) = &bucket.resource_group_id {
                 w.text("ResourceGroupId", group);
             }
+            if !bucket.tags.is_empty() {
+                w.open("Tagging");
+                w.open("TagSet");
+                for (key, value) in &bucket.tags {
+                    w.open("Tag");
+                    w.text("Key", key);
+                    w.text("Value", value);
+                    w.close("Tag");
+                }
+                w.close("TagSet");
+                w.close("Tagging");
+            }
             w.close("Bucket");
         }
         w.close("Buckets");
@@ -139,6 +153,7 @@ impl ListBucketsOutput {
                 region: text("Region"),
                 storage_class: text("StorageClass").into(),
                 resource_group_id: entry.child_value("ResourceGroupId").map(str::to_owned),
+                tags: read_tags(entry),
             });
         }
         Ok(Self {
@@ -147,6 +162,13 @@ impl ListBucketsOutput {
             buckets,
         })
     }
+}
+
+fn read_tags(bucket: &Element) -> Vec<(String, String)> {
+    let set = bucket.child("Tagging").and_then(|tagging| tagging.child("TagSet"));
+    let tags = set.into_iter().flat_map(|set| set.children_named("Tag"));
+    let text = |tag: &Element, name| tag.child_text(name).unwrap_or_default().to_owned();
+    tags.map(|tag| (text(tag, "Key"), text(tag, "Value"))).collect()
 }
 
 impl BucketsPage {

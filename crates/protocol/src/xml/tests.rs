@@ -109,6 +109,7 @@ fn buckets_are_listed_with_page_elements_only_when_cut() {
         region: "cn-hangzhou".into(),
         storage_class: "Standard".into(),
         resource_group_id: None,
+        tags: Vec::new(),
     };
     let mut listing =
         ListBucketsOutput { owner: Owner::account("1"), page: None, buckets: vec![bucket] };
@@ -519,7 +520,7 @@ proptest! {
                 prefix, marker, max_keys: 3, next_marker,
             }),
             buckets: names.into_iter().map(|name| BucketSummary {
-                name, storage_class: "IA".into(), ..Default::default()
+                tags: vec![("k".into(), name.clone())], name, storage_class: "IA".into(), ..Default::default()
             }).collect(),
         };
         prop_assert_eq!(ListBucketsOutput::parse(listing.to_xml().as_bytes()), Ok(listing));

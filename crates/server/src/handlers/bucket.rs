@@ -82,7 +82,15 @@ pub(super) async fn list_buckets(call: &Call<'_>) -> Result<Reply, OssError> {
         max_keys,
         next_marker,
     });
-    let buckets = output.buckets.iter().map(|bucket| summary(call, bucket)).collect();
+    let mut buckets: Vec<_> = output.buckets.iter().map(|bucket| summary(call, bucket)).collect();
+    if filtered_by_tag {
+        for (bucket, listed) in buckets.iter_mut().zip(&output.buckets) {
+            let rules = call.app.objects.rules(&listed.name).await;
+            let rules = rules.map_err(|failure| errors::failure(&failure))?;
+            let tags = rules.tags.tags.iter();
+            bucket.tags = tags.map(|tag| (tag.key.clone(), tag.value.clone())).collect();
+        }
+    }
     Ok(document(ListBucketsOutput { owner: owner(call), page, buckets }.to_xml()))
 }
 
@@ -96,6 +104,7 @@ fn summary(call: &Call<'_>, bucket: &Bucket) -> BucketSummary {
         region: call.app.config.region.clone(),
         storage_class: bucket.storage_class.as_str().into(),
         resource_group_id: Some(RESOURCE_GROUP.to_owned()),
+        tags: Vec::new(),
     }
 }
 
@@ -112,11 +121,14 @@ fn in_resource_group(call: &Call<'_>) -> Result<bool, OssError> {
     }
 }
 
-/// The tag that a listing is filtered by: `tag-key` with or without `tag-value`, or `tagging="key":"value"`.
-fn tag_filter(call: &Call<'_>) -> Result<Option<(String, Option<String>)>, OssError> {
+/// Tags that a bucket must all have; where no value is named, whatever it is.
+type TagFilter = Vec<(String, Option<String>)>;
+
+/// The tags that a listing is filtered by: `tag-key` with or without `tag-value`, or `tagging="key":"value"`, several with commas.
+fn tag_filter(call: &Call<'_>) -> Result<Option<TagFilter>, OssError> {
     let (key, value) = (text(call, "tag-key")?, text(call, "tag-value")?);
     if !key.is_empty() {
-        return Ok(Some((key, Some(value).filter(|value| !value.is_empty()))));
+        return Ok(Some(vec![(key, Some(value).filter(|value| !value.is_empty()))]));
     }
     if !value.is_empty() {
         return Err(OssError::invalid_argument("tag-value", value, "The tag key is missing."));
@@ -126,17 +138,21 @@ fn tag_filter(call: &Call<'_>) -> Result<Option<(String, Option<String>)>, OssEr
         return Ok(None);
     }
     let parts = pair.trim().strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    match parts.and_then(|parts| parts.split_once("\":\"")) {
-        Some((key, value)) => Ok(Some((key.to_owned(), Some(value.to_owned())))),
+    let one = |pair: &str| {
+        let (key, value) = pair.split_once("\":\"")?;
+        Some((key.to_owned(), Some(value.to_owned())))
+    };
+    match parts.and_then(|parts| parts.split("\",\"").map(one).collect()) {
+        Some(tags) => Ok(Some(tags)),
         None => Err(OssError::invalid_argument("tagging", pair, "The tag is not valid.")),
     }
 }
 
-/// A page of the buckets that have a tag. The buckets of an account are few: they are all looked at.
+/// A page of the buckets that have these tags. The buckets of an account are few: they are all looked at.
 async fn list_tagged(
     call: &Call<'_>,
     mut input: ListBucketsInput,
-    (key, value): (String, Option<String>),
+    filter: TagFilter,
 ) -> Result<ossia_objects::ListBucketsOutput, OssError> {
     let objects = &call.app.objects;
     let limit = std::mem::replace(&mut input.limit, 1_000);
@@ -147,10 +163,12 @@ async fn list_tagged(
         for bucket in page.buckets {
             let rules = objects.rules(&bucket.name).await;
             let rules = rules.map_err(|failure| errors::failure(&failure))?;
-            let wanted = |tag: &attributes::Tag| {
-                tag.key == key && value.as_ref().is_none_or(|value| tag.value == *value)
+            let has = |(key, value): &(String, Option<String>)| {
+                rules.tags.tags.iter().any(|tag| {
+                    tag.key == *key && value.as_ref().is_none_or(|value| tag.value == *value)
+                })
             };
-            if !rules.tags.tags.iter().any(wanted) {
+            if !filter.iter().all(has) {
                 continue;
             }
             if output.buckets.len() == limit {

@@ -20,12 +20,37 @@ pub(crate) async fn serve(call: &Call<'_>) -> Option<Result<Reply, OssError>> {
     let by_header = call.header("authorization").is_some();
     match call.operation {
         Operation::GetObject | Operation::HeadObject if !by_header => {}
+        // One that signs gets the page of a folder, and nothing else of the site: what is missing must stay missing to a program.
+        Operation::GetObject if is_folder(call) && site.index.is_some() => {
+            return Some(folder(call, site).await);
+        }
         // A signed one lists.
         Operation::ListObjects | Operation::HeadBucket
             if call.caller.is_anonymous() && site.index.is_some() => {}
         _ => return None,
     }
     Some(page(call, site).await)
+}
+
+fn is_folder(call: &Call<'_>) -> bool {
+    call.target.key.as_ref().is_some_and(|key| key.ends_with(b"/"))
+}
+
+/// The object under the key itself, or the page of that folder.
+async fn folder(call: &Call<'_>, site: &WebsiteConfiguration) -> Result<Reply, OssError> {
+    let key = String::from_utf8_lossy(call.target.key.as_deref().unwrap_or_default()).into_owned();
+    let plain = object(call, &key).await;
+    match (&plain, &site.index) {
+        (Err(error), Some(index)) if error.code() == ErrorCode::NoSuchKey => {
+            let shown = if index.sub_dirs {
+                format!("{key}{}", index.suffix)
+            } else {
+                index.suffix.clone()
+            };
+            object(call, &shown).await.or(plain)
+        }
+        _ => plain,
+    }
 }
 
 async fn page(call: &Call<'_>, site: &WebsiteConfiguration) -> Result<Reply, OssError> {

@@ -157,6 +157,14 @@ async fn tags_are_removed_by_name_and_filter_the_list_of_buckets() {
     assert_eq!(names("tag-key=team&tag-value=a%20%26%20b").await, ["bkt"]);
     assert_eq!(names("tagging=%22team%22:%22a%20%26%20b%22").await, ["bkt"]);
     assert!(names("tag-key=team&tag-value=c").await.is_empty());
+    // Several, which must all be there; those of the bucket are told.
+    let both = "tagging=%22team%22:%22a%20%26%20b%22,%22x%22:%22%22";
+    let told = fixture.call(get(&format!("/?{both}"))).await.expect(200);
+    assert_eq!(
+        (told.elements("Name"), told.elements("Key")),
+        (vec!["bkt".into()], vec!["team".into(), "x".into()])
+    );
+    assert!(names("tagging=%22team%22:%22a%20%26%20b%22,%22y%22:%22%22").await.is_empty());
     fixture.call(get("/?tag-value=c")).await.error(400, "InvalidArgument");
     fixture.call(delete("/bkt/?tagging=team,unknown")).await.expect(204);
     assert!(names("tag-key=team").await.is_empty());

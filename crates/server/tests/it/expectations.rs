@@ -183,6 +183,27 @@ async fn a_site_that_mirrors_is_kept_and_its_reader_told_that_nothing_is_fetched
 }
 
 #[tokio::test]
+async fn a_signed_reader_gets_the_page_of_a_folder_and_nothing_else_of_a_site() {
+    let fixture = Fixture::with_bucket().await;
+    let site = "<WebsiteConfiguration><IndexDocument><Suffix>i.html</Suffix></IndexDocument><ErrorDocument>\
+        <Key>e.html</Key></ErrorDocument></WebsiteConfiguration>";
+    fixture.call(put("/bkt/?website").body(site)).await.expect(200);
+    fixture.call(get("/bkt/folder/")).await.error(404, "NoSuchKey");
+    for (key, body) in [("i.html", "index"), ("e.html", "error"), ("own/", "own")] {
+        fixture.call(put(&format!("/bkt/{key}")).body(body)).await.expect(200);
+    }
+    assert_eq!(fixture.call(get("/bkt/folder/")).await.expect(200).text(), "index");
+    assert_eq!(fixture.call(get("/bkt/own/")).await.expect(200).text(), "own");
+    fixture.call(get("/bkt/none")).await.error(404, "NoSuchKey");
+    fixture.call(head("/bkt/folder/")).await.expect(404);
+    fixture
+        .call(get("/bkt/folder/").key(KEY_ID, "wrong"))
+        .await
+        .error(403, "SignatureDoesNotMatch");
+    assert!(fixture.call(get("/bkt/")).await.expect(200).text().contains("<ListBucketResult>"));
+}
+
+#[tokio::test]
 async fn a_governed_version_is_deleted_by_who_says_so_and_its_last_second_counts_whole() {
     let fixture = Fixture::with_bucket().await;
     let enabled = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";

@@ -222,8 +222,11 @@ fn complete(root: &mut Element) {
         if redirect.name != "Redirect" || redirect.child_value("RedirectType") != Some("Mirror") {
             continue;
         }
-        default_flag(redirect, "PassQueryString", false);
         default_flag(redirect, "MirrorPassQueryString", false);
+        // The one stands for both, as the service tells them.
+        let passes = read_bool(redirect, "MirrorPassQueryString").unwrap_or_default();
+        redirect.children.retain(|child| child.name != "PassQueryString");
+        default_flag(redirect, "PassQueryString", passes);
         default_flag(redirect, "MirrorFollowRedirect", true);
         default_flag(redirect, "MirrorCheckMd5", false);
         let headers = redirect.children.iter_mut().filter(|child| child.name == "MirrorHeaders");
@@ -403,6 +406,7 @@ mod tests {
     #[test]
     fn rules_that_mirror_are_kept_with_their_defaults_and_without_their_secret() {
         let redirect = "<RedirectType>Mirror</RedirectType><MirrorURL>http://o.com/</MirrorURL>\
+             <PassQueryString>false</PassQueryString><MirrorPassQueryString>true</MirrorPassQueryString>\
              <MirrorHeaders><Pass>a</Pass><PassAll/></MirrorHeaders><MirrorRole>r</MirrorRole>\
              <MirrorAuth><AccessKeyId>id</AccessKeyId><AccessKeySecret>s3cret</AccessKeySecret></MirrorAuth>";
         // As one SDK writes where there are no pages.
@@ -416,8 +420,8 @@ mod tests {
         assert_eq!(site.rules[0].redirect.kind, RedirectKind::Mirror);
         for kept in [
             "<MirrorURL>http://o.com/</MirrorURL>",
-            "<PassQueryString>false</PassQueryString>",
-            "<MirrorPassQueryString>false</MirrorPassQueryString>",
+            "<PassQueryString>true</PassQueryString>",
+            "<MirrorPassQueryString>true</MirrorPassQueryString>",
             "<MirrorFollowRedirect>true</MirrorFollowRedirect>",
             "<MirrorCheckMd5>false</MirrorCheckMd5>",
             "<PassAll>false</PassAll><Pass>a</Pass>",

@@ -1,10 +1,12 @@
-//! One object: its states, and what each operation makes of them. This file is the specification.
+//! One object: its states, and what each operation makes of them. This file is the specification of bytes; what is beside them, and
+//! that there may be many versions of an object, is in [`crate::Key`].
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::{
     Body, Content,
+    key::Retention,
     upload::{ListedPart, UploadStep, is_multipart_etag},
 };
 
@@ -83,6 +85,54 @@ pub enum Step {
     },
     /// Concerns an upload: [`crate::Key::step`].
     Upload(UploadStep),
+    /// The same, with what belongs to the version that it makes, if it makes one. What follows is done by [`crate::Key::step`] alone.
+    Making {
+        /// The id. The server's choice: who records a history fills it in from the answer. No id is chosen twice.
+        id: String,
+        /// Whether the object is of a class that is read only after a restore.
+        archived: bool,
+        /// What is done.
+        step: Box<Step>,
+    },
+    /// The same to a version that is named.
+    Of {
+        /// Its id.
+        version: String,
+        /// What is done: [`Step::Delete`], which removes it for ever, or what does not concern the bytes.
+        step: Box<Step>,
+    },
+    /// A copy of an object onto itself where no versions are kept: its bytes stay where they are.
+    Touch,
+    /// Lists the versions.
+    Versions,
+    /// The part of a listing of versions that concerns this one.
+    FindVersion {
+        /// Its id.
+        version: String,
+    },
+    /// Asks for an archived object to be readable.
+    Restore {
+        /// For so many days.
+        days: u32,
+    },
+    /// Sets a retention.
+    Retain {
+        /// The new one.
+        to: Retention,
+        /// Whether one that is not of compliance may be shortened.
+        bypass: bool,
+    },
+    /// Sets or takes away a hold.
+    Hold(bool),
+}
+
+/// A version as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ListedVersion {
+    /// Its id.
+    pub id: String,
+    /// What it is: kind, length and ETag. A delete marker is nothing.
+    pub object: Option<(Kind, u64, String)>,
 }
 
 /// What an operation answers.
@@ -150,8 +200,54 @@ pub enum Reply {
     },
     /// The upload is over.
     Aborted,
+    /// The same, and which version it is about: in a bucket that has or had versions.
+    Of {
+        /// Its id.
+        version: String,
+        /// What is answered.
+        reply: Box<Reply>,
+    },
+    /// The version is not there any more.
+    Removed {
+        /// Whether a delete marker was removed.
+        marker: bool,
+    },
+    /// The versions, the newest first.
+    Versions(Vec<ListedVersion>),
+    /// Whether and how the version is listed.
+    VersionFound(Option<ListedVersion>),
+    /// The object is being restored, or stays so for longer.
+    Restored {
+        /// Whether it was readable before.
+        extended: bool,
+    },
+    /// The retention or the hold is set.
+    Retained,
     /// It was not done.
     Refused(Refusal),
+}
+
+impl Reply {
+    /// A reply about a version.
+    pub fn of(version: &str, reply: Reply) -> Reply {
+        Reply::Of { version: version.to_owned(), reply: Box::new(reply) }
+    }
+
+    /// What is answered, whatever version it is about.
+    pub fn plain(&self) -> &Reply {
+        match self {
+            Reply::Of { reply, .. } => reply.plain(),
+            reply => reply,
+        }
+    }
+
+    /// The version that it is about, where one is named.
+    pub fn version(&self) -> Option<&str> {
+        match self {
+            Reply::Of { version, .. } => Some(version),
+            _ => None,
+        }
+    }
 }
 
 /// What is known of an object besides its bytes.
@@ -216,6 +312,41 @@ pub enum Refusal {
     InvalidPart,
     /// A part that is not the last one is too short.
     PartTooSmall,
+    /// There is no such version.
+    NoSuchVersion,
+    /// What is asked for is a delete marker.
+    Marker {
+        /// Its id.
+        id: String,
+        /// Whether it was named; else it is the current version.
+        named: bool,
+    },
+    /// What would be changed or removed must stay as it is.
+    Immutable,
+    /// It is archived, and not restored.
+    Frozen,
+    /// It is not archived.
+    NotArchived,
+    /// A restore is under way.
+    RestoreUnderWay,
+    /// Too many days, or none.
+    BadDays,
+    /// It was made by an append, and such are not retained.
+    NotNormal,
+    /// A retention would end before now.
+    Past,
+    /// A retention or a policy would become shorter.
+    Shorter,
+    /// There is no policy.
+    NoSuchPolicy,
+    /// The policy is for ever.
+    Locked,
+    /// The policy is not locked yet.
+    NotLocked,
+    /// What the bucket is set to excludes it.
+    Excluded,
+    /// More bytes than the bucket may have.
+    QuotaExceeded,
 }
 
 impl Object {
@@ -301,6 +432,17 @@ impl Object {
             },
             // An object by itself has none.
             (Step::Upload(_), _) => refuse(Refusal::NoSuchUpload),
+            (
+                Step::Making { .. }
+                | Step::Of { .. }
+                | Step::Touch
+                | Step::Versions
+                | Step::FindVersion { .. }
+                | Step::Restore { .. }
+                | Step::Retain { .. }
+                | Step::Hold(_),
+                _,
+            ) => refuse(Refusal::NoSuchVersion),
         }
     }
 
@@ -337,6 +479,9 @@ impl Reply {
             | Reply::PartStored { .. }
             | Reply::Completed { .. }
             | Reply::Aborted => false,
+            Reply::Of { reply, .. } => reply.changes_nothing(),
+            Reply::Removed { .. } | Reply::Restored { .. } | Reply::Retained => false,
+            Reply::Versions(_) | Reply::VersionFound(_) => true,
             Reply::PartSource(_) | Reply::Parts(_) | Reply::UploadListed(_) => true,
             Reply::Read { .. }
             | Reply::Found(_)
@@ -348,6 +493,14 @@ impl Reply {
 }
 
 impl Step {
+    /// What is done, to whatever version and making whichever.
+    pub fn bare(&self) -> &Step {
+        match self {
+            Step::Making { step, .. } | Step::Of { step, .. } => step.bare(),
+            step => step,
+        }
+    }
+
     /// Whether it can change anything at all.
     pub fn may_change(&self) -> bool {
         match self {
@@ -357,6 +510,9 @@ impl Step {
             Step::ReadPart { .. } => false,
             Step::Upload(UploadStep::Parts { .. } | UploadStep::Find { .. }) => false,
             Step::Upload(_) => true,
+            Step::Making { step, .. } | Step::Of { step, .. } => step.may_change(),
+            Step::Versions | Step::FindVersion { .. } => false,
+            Step::Touch | Step::Restore { .. } | Step::Retain { .. } | Step::Hold(_) => true,
         }
     }
 }

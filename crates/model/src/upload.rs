@@ -1,25 +1,18 @@
-//! What stands under a key: the object, and the multipart uploads that may replace it. This file is the specification of uploads.
+//! Multipart uploads: what may replace the object of a key. This file is the specification of uploads.
 
 use std::collections::BTreeMap;
 
 use ossia_protocol::etag;
 
-use crate::{Body, Content, Object, Refusal, Reply, Step};
-
-/// Everything that stands under one key.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct Key {
-    /// The object.
-    pub object: Object,
-    /// Uploads under way, by their ids.
-    pub uploads: BTreeMap<String, Upload>,
-}
+use crate::{Body, Bucket, Content, Key, Object, Refusal, Reply, Versioning, key::Making};
 
 /// An upload under way.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Upload {
     /// Whether its parts must come one after another.
     pub sequential: bool,
+    /// When it was started, in seconds.
+    pub begun_s: u64,
     /// Its parts by number.
     pub parts: BTreeMap<u16, Content>,
 }
@@ -76,38 +69,27 @@ pub enum UploadStep {
 /// A part as it is listed: ETag, CRC-64, length.
 pub type ListedPart = (String, u64, u64);
 
-impl From<Object> for Key {
-    fn from(object: Object) -> Self {
-        Self { object, uploads: BTreeMap::new() }
-    }
-}
-
 impl Key {
-    /// Whether nothing at all is there.
-    pub fn is_vacant(&self) -> bool {
-        self.object == Object::Absent && self.uploads.is_empty()
-    }
-
-    /// What becomes of what stands here, and what is answered. A refusal and a question change nothing.
-    pub fn step(&self, step: &Step) -> (Key, Reply) {
-        let Step::Upload(step) = step else {
-            let (object, reply) = self.object.step(step);
-            return (Key { object, uploads: self.uploads.clone() }, reply);
-        };
-        let mut after = self.clone();
-        match after.upload_step(step) {
-            Ok(reply) => (after, reply),
-            Err(refusal) => (self.clone(), Reply::Refused(refusal)),
-        }
-    }
-
-    fn upload_step(&mut self, step: &UploadStep) -> Result<Reply, Refusal> {
+    pub(crate) fn upload_step(
+        &mut self,
+        step: &UploadStep,
+        bucket: &Bucket,
+        making: Making<'_>,
+    ) -> Result<Reply, Refusal> {
         match step {
             UploadStep::Initiate { upload, sequential, forbid_overwrite } => {
-                if *forbid_overwrite && self.object != Object::Absent {
+                // What is kept from being replaced is looked at when it is to be replaced.
+                if *forbid_overwrite
+                    && bucket.versioning == Versioning::Never
+                    && !self.versions.is_empty()
+                {
                     return Err(Refusal::AlreadyExists);
                 }
-                let started = Upload { sequential: *sequential, parts: BTreeMap::new() };
+                let started = Upload {
+                    sequential: *sequential,
+                    begun_s: bucket.now_s(),
+                    parts: BTreeMap::new(),
+                };
                 self.uploads.entry(upload.clone()).or_insert(started);
                 Ok(Reply::Initiated { upload: upload.clone() })
             }
@@ -132,13 +114,13 @@ impl Key {
             UploadStep::Complete { upload, parts, forbid_overwrite, part_min } => {
                 let found = self.uploads.get(upload).ok_or(Refusal::NoSuchUpload)?;
                 let object = found.made(parts.as_deref(), *part_min)?;
-                if *forbid_overwrite && self.object != Object::Absent {
-                    return Err(Refusal::AlreadyExists);
-                }
+                let info = object.info().ok_or(Refusal::NoSuchKey)?;
+                // What must stay is noticed before the parts are touched, what must not be replaced when they are swapped in.
+                self.may_replace(false, bucket)?;
+                self.may_replace(*forbid_overwrite, bucket)?;
                 self.uploads.remove(upload);
-                self.object = object;
-                let info = self.object.info().ok_or(Refusal::NoSuchKey)?;
-                Ok(Reply::Completed { etag: info.etag, crc64: info.crc64 })
+                self.add_retained(object, bucket, making);
+                Ok(self.told(Reply::Completed { etag: info.etag, crc64: info.crc64 }, bucket))
             }
             UploadStep::Abort { upload } => {
                 self.uploads.remove(upload).ok_or(Refusal::NoSuchUpload)?;
@@ -204,6 +186,7 @@ pub(crate) fn is_multipart_etag(etag: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Step;
 
     fn initiate(upload: &str, sequential: bool) -> Step {
         let upload = upload.to_owned();
@@ -221,7 +204,7 @@ mod tests {
     }
 
     fn told(key: &mut Key, step: Step) -> Reply {
-        let (after, reply) = key.step(&step);
+        let (after, reply) = key.step(&step, &Bucket::default());
         if reply.changes_nothing() || !step.may_change() {
             assert_eq!(after, *key, "{step:?}");
         }

@@ -97,6 +97,9 @@ pub enum UploadPartCopyError {
     /// A condition on the source says that it has not changed: answered 304.
     #[error("the source is not modified")]
     NotModified,
+    /// The source's class asks for a restore before it is read.
+    #[error("the source is not restored")]
+    SourceFrozen,
     /// The range does not lie within the source.
     #[error("the source has {length} bytes")]
     OutOfRange {
@@ -118,7 +121,8 @@ impl UploadPartCopyError {
     pub(super) fn of_source(error: ReadObjectError) -> Self {
         match error {
             ReadObjectError::NoSuchBucket => Self::NoSuchSourceBucket,
-            ReadObjectError::NoSuchKey | ReadObjectError::Frozen => Self::NoSuchSourceKey,
+            ReadObjectError::NoSuchKey => Self::NoSuchSourceKey,
+            ReadObjectError::Frozen => Self::SourceFrozen,
             ReadObjectError::NoSuchVersion => Self::NoSuchSourceVersion,
             ReadObjectError::DeleteMarker { version, named } => {
                 Self::SourceDeleteMarker { version, named }

@@ -99,6 +99,9 @@ impl Core {
                 return Err(UploadPartCopyError::PreconditionFailed(name));
             }
         }
+        if info.is_frozen(self.now_ms()) {
+            return Err(UploadPartCopyError::SourceFrozen);
+        }
         let range = range_of(input.range, info.length)?;
         let max = self.settings.put_max_bytes;
         if range.end - range.start > max {

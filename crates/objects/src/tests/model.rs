@@ -1,12 +1,13 @@
-//! Random operations, uploads among them, compared one by one with the specification in `ossia-model`, on every store: the
-//! reference, the reference in hostile mode, and the local engine. Packing and reaping go on in between, the clock jumps, and the
+//! Random operations, with versions, retention, restores, the lifecycle and uploads among them, compared one by one with the
+//! specification in `ossia-model`, on every store: the reference, the reference in hostile mode, and the local engine. Packing and reaping go on in between, the clock jumps, and the
 //! store is opened anew at any point: none of that may be seen (I10).
 //!
 //! `OSSIA_MODEL_SEQUENCES` sets how many sequences each test runs.
 
 mod uploads;
+mod versions;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use ossia_engine::{EngineOptions, LocalEngine};
 use ossia_model as model;
@@ -15,14 +16,15 @@ use ossia_store::Store;
 use proptest::prelude::*;
 
 use self::uploads::{Ids, Trouble, UploadAct, upload_act};
+use self::versions::{Flavour, VersionAct, about, flavour};
 use super::support::{
     Mode, NOW_MS, World, always_packing, body, collect, key, logs, packing, pattern, settings,
 };
 use crate::{
-    AppendError, CopyError, CopyInput, CreateBucketInput, Creation, ListInput, ManualClock,
-    ObjectInfo, Objects, PutError, ReadObjectError, SealError, SealInput, Settings,
+    AppendError, CopyError, CopyInput, CreateBucketInput, Creation, Lifecycle, ListInput,
+    ManualClock, ObjectInfo, Objects, PutError, SealError, SealInput, Settings,
     pack::Tier,
-    words::{Attributes, Conditions, Directive, ObjectType, crc64},
+    words::{Attributes, Conditions, Directive, ObjectType, StorageClass, crc64},
 };
 
 /// Keys that are each other's beginnings, and one whose bytes sort behind all of them.
@@ -64,6 +66,7 @@ enum Act {
         prefix: usize,
     },
     Upload(UploadAct),
+    Versioned(VersionAct),
     /// The store dies at a change of its own while this runs, before that change happens or after it.
     Die(UploadAct, u64, bool),
     /// Nothing that may be seen.
@@ -112,7 +115,7 @@ fn a_length() -> impl Strategy<Value = usize> {
     prop_oneof![5 => 1_usize..40, 2 => 60_usize..200, 1 => Just(0)]
 }
 
-fn act() -> impl Strategy<Value = Act> {
+fn act(flavour: Flavour) -> impl Strategy<Value = Act> {
     let a_key = || 0..KEYS.len();
     let length = a_length;
     let range = proptest::option::of((0_u64..300, 1_u64..300));
@@ -143,11 +146,15 @@ fn act() -> impl Strategy<Value = Act> {
         2 => (upload_act(), 1..6_u64, any::<bool>())
             .prop_map(|(act, at, after)| Act::Die(act, at, after)),
         4 => unseen.prop_map(Act::Unseen),
+        flavour.weight() => flavour.act().prop_map(Act::Versioned),
     ]
 }
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
-    proptest::collection::vec(act(), 1..50)
+    flavour().prop_flat_map(|flavour| {
+        let acts = proptest::collection::vec(act(flavour), 1..60);
+        acts.prop_map(move |acts| [flavour.begin(), acts].concat())
+    })
 }
 
 impl Act {
@@ -167,6 +174,7 @@ impl Act {
             }
             Act::Copy { source, key, forbid_overwrite } => Operation::Copy {
                 source: KEYS[*source].to_owned(),
+                version: None,
                 key: KEYS[*key].to_owned(),
                 forbid_overwrite: *forbid_overwrite,
             },
@@ -183,6 +191,7 @@ impl Act {
                 Operation::List { prefix }
             }
             Act::Upload(act) | Act::Die(act, ..) => act.operation(ids, store, &bytes),
+            Act::Versioned(act) => act.operation(ids, store, &bytes),
             Act::Unseen(_) => return None,
         })
     }
@@ -310,79 +319,125 @@ async fn ask(objects: &Objects, ids: &mut Ids, operation: &Operation, page: usiz
         Operation::ListUploads { prefix } => {
             return uploads::list_uploads(objects, ids, prefix).await;
         }
-        Operation::On { key, step } => match ask_one(objects, key, step).await {
+        Operation::On { key, step } => match ask_one(objects, ids, key, step).await {
             Ok(reply) => reply,
             Err(refusal) => Reply::Refused(refusal),
         },
-        Operation::Copy { source, key: to, forbid_overwrite } => {
-            let input = CopyInput {
-                source_bucket: logs(),
-                source_key: key(source),
-                source_version: None,
-                bucket: logs(),
-                key: key(to),
-                conditions: Conditions::default(),
-                metadata_directive: Directive::Copy,
-                attributes: Attributes::default(),
-                tagging_directive: Directive::Copy,
-                tags: Vec::new(),
-                acl: None,
-                storage_class: None,
-                forbid_overwrite: *forbid_overwrite,
-            };
-            match objects.copy(input).await {
-                Ok(told) => return Answer::Copied { etag: told.etag },
-                Err(CopyError::NoSuchSourceKey) => Reply::Refused(Refusal::NoSuchKey),
-                Err(CopyError::SourceAppendable) => Reply::Refused(Refusal::SourceAppendable),
-                Err(CopyError::AlreadyExists) => Reply::Refused(Refusal::AlreadyExists),
-                Err(error) => panic!("{operation:?}: {error}"),
-            }
+        Operation::Copy { .. } => match copy(objects, ids, operation).await {
+            Ok(answer) => return answer,
+            Err(refusal) => Reply::Refused(refusal),
+        },
+        Operation::ListVersions { prefix } => {
+            return versions::list(objects, ids, prefix, page).await;
         }
+        Operation::Set(setting) => match versions::set(objects, ids, setting).await {
+            Ok(()) => return Answer::Done,
+            Err(refusal) => Reply::Refused(refusal),
+        },
+        Operation::Round => unreachable!("nobody asks for it"),
         Operation::List { prefix } => return Answer::Listed(list(objects, prefix, page).await),
     };
     Answer::One(reply)
 }
 
-async fn ask_one(objects: &Objects, at: &str, step: &Step) -> Result<Reply, Refusal> {
+async fn copy(objects: &Objects, ids: &mut Ids, operation: &Operation) -> Result<Answer, Refusal> {
+    let Operation::Copy { source, version, key: to, forbid_overwrite } = operation else {
+        unreachable!("an object is copied");
+    };
+    let input = CopyInput {
+        source_bucket: logs(),
+        source_key: key(source),
+        source_version: version.as_ref().map(|version| ids.version_id(version)),
+        bucket: logs(),
+        key: key(to),
+        conditions: Conditions::default(),
+        metadata_directive: Directive::Copy,
+        attributes: Attributes::default(),
+        tagging_directive: Directive::Copy,
+        tags: Vec::new(),
+        acl: None,
+        storage_class: None,
+        forbid_overwrite: *forbid_overwrite,
+    };
+    match objects.copy(input).await {
+        Ok(told) => {
+            let version = told.version_id.map(|version| ids.version(version));
+            Ok(Answer::Copied { etag: told.etag, version })
+        }
+        Err(CopyError::NoSuchSourceKey) => Err(Refusal::NoSuchKey),
+        Err(CopyError::NoSuchSourceVersion) => Err(Refusal::NoSuchVersion),
+        Err(CopyError::SourceDeleteMarker { version, named }) => {
+            Err(Refusal::Marker { id: ids.version(version), named })
+        }
+        Err(CopyError::SourceFrozen) => Err(Refusal::Frozen),
+        Err(CopyError::SourceAppendable) => Err(Refusal::SourceAppendable),
+        Err(CopyError::AlreadyExists) => Err(Refusal::AlreadyExists),
+        Err(CopyError::Immutable) => Err(Refusal::Immutable),
+        Err(error) => panic!("{operation:?}: {error}"),
+    }
+}
+
+async fn ask_one(
+    objects: &Objects,
+    ids: &mut Ids,
+    at: &str,
+    step: &Step,
+) -> Result<Reply, Refusal> {
     let strange = |error: &dyn std::fmt::Display| -> Refusal { panic!("{step:?}: {error}") };
+    let (mut creation, mut version) = (Creation::default(), None);
+    let step = match step {
+        Step::Making { archived, step, .. } => {
+            creation.storage_class = archived.then_some(StorageClass::Archive);
+            step
+        }
+        Step::Of { version: of, step } => {
+            version = Some(ids.version_id(of));
+            step
+        }
+        step => step,
+    };
     Ok(match step {
         Step::Append { position, body: bytes } => {
             let input = crate::AppendInput {
                 bucket: logs(),
                 key: key(at),
                 position: *position,
-                creation: Some(Creation::default()),
+                creation: Some(creation),
                 acl: None,
                 body: body(bytes.bytes()),
             };
             let told = objects.append(input).await.map_err(|error| match error {
                 AppendError::NotAppendable => Refusal::NotAppendable,
                 AppendError::Sealed => Refusal::Sealed,
+                AppendError::Immutable => Refusal::Immutable,
+                AppendError::BucketRetained => Refusal::Excluded,
                 AppendError::PositionMismatch { length, crc64 } => {
                     Refusal::WrongPosition { length, crc64 }
                 }
                 error => strange(&error),
             })?;
-            Reply::Appended {
+            let reply = Reply::Appended {
                 next_position: told.next_position,
                 crc64: told.crc64,
                 etag: stable_etag(model::Kind::Appendable, &told.etag).unwrap(),
-            }
+            };
+            about(ids, told.version_id, reply)
         }
         Step::Put { content, forbid_overwrite } => {
             let bytes = content.last_body().map(|body| body.bytes().clone()).unwrap_or_default();
             let input = crate::PutInput {
                 bucket: logs(),
                 key: key(at),
-                creation: Creation::default(),
+                creation,
                 body: body(&bytes),
                 forbid_overwrite: *forbid_overwrite,
             };
             let told = objects.put(input).await.map_err(|error| match error {
                 PutError::AlreadyExists => Refusal::AlreadyExists,
+                PutError::Immutable => Refusal::Immutable,
                 error => strange(&error),
             })?;
-            Reply::Stored { etag: told.etag, crc64: told.crc64 }
+            about(ids, told.version_id, Reply::Stored { etag: told.etag, crc64: told.crc64 })
         }
         Step::Seal { position } => {
             let input = SealInput { bucket: logs(), key: key(at), position: *position };
@@ -396,12 +451,10 @@ async fn ask_one(objects: &Objects, at: &str, step: &Step) -> Result<Reply, Refu
             })?;
             Reply::Sealed
         }
-        Step::Delete => {
-            objects.delete(&logs(), &key(at)).await.map_err(|error| strange(&error))?;
-            Reply::Deleted
-        }
+        Step::Delete => return versions::delete(objects, ids, at, version).await,
         Step::Get { range } => {
-            let open = objects.get(&logs(), &key(at)).await.map_err(no_such_key)?;
+            let open = objects.get_version(&logs(), &key(at), version).await;
+            let open = open.map_err(|error| versions::refusal(ids, error))?;
             // Whether a range can be read is the front door's decision.
             if range.as_ref().is_some_and(|range| range.start >= open.info.length) {
                 return Err(Refusal::InvalidRange);
@@ -409,22 +462,16 @@ async fn ask_one(objects: &Objects, at: &str, step: &Step) -> Result<Reply, Refu
             let range = range.clone().unwrap_or(0..u64::MAX);
             let bytes = collect(open.read(range)).await.unwrap();
             let (length, crc64) = (bytes.len() as u64, crc64::checksum(&bytes));
-            Reply::Read { info: told(&open.info), crc64, length }
+            let reply = Reply::Read { info: told(&open.info), crc64, length };
+            about(ids, open.info.version_id, reply)
         }
         Step::Head => {
-            Reply::Found(told(&objects.head(&logs(), &key(at)).await.map_err(no_such_key)?))
+            let info = objects.head_version(&logs(), &key(at), version).await;
+            let info = info.map_err(|error| versions::refusal(ids, error))?;
+            about(ids, info.version_id, Reply::Found(told(&info)))
         }
-        Step::List
-        | Step::ReadSource
-        | Step::Place { .. }
-        | Step::ReadPart { .. }
-        | Step::Upload(_) => unreachable!("nobody asks for half an operation"),
+        step => return versions::ask_beside(objects, ids, at, version, step).await,
     })
-}
-
-fn no_such_key(error: ReadObjectError) -> Refusal {
-    assert_eq!(error, ReadObjectError::NoSuchKey);
-    Refusal::NoSuchKey
 }
 
 fn told(info: &ObjectInfo) -> Info {
@@ -478,13 +525,27 @@ async fn list(
 
 /// The comparison.
 async fn compare(mut bed: Bed, acts: Vec<Act>) {
-    let mut store = model::Store::default();
+    use crate::Clock as _;
+    let restore_ms = settings().restore_delay.as_millis() as u64;
+    let mut store = model::Store::new(model::Bucket { restore_ms, ..model::Bucket::default() });
     let mut ids = Ids::default();
     for (number, act) in acts.iter().enumerate() {
+        store.bucket.now_ms = bed.clock().now_ms();
         match (act, act.operation(&ids, &store, number as u64)) {
             (Act::Unseen(unseen), _) => bed = bed.unseen(unseen).await,
             (Act::Die(_, at, after), Some(operation)) => {
                 bed = uploads::die(bed, &mut ids, &mut store, &operation, (*at, *after)).await;
+            }
+            (Act::Versioned(VersionAct::Pass(seconds)), _) => {
+                bed.clock().advance_ms(seconds * 1_000);
+            }
+            (Act::Versioned(VersionAct::Round), _) => {
+                versions::round(&bed).await;
+                store.apply(&Operation::Round);
+                // Here what it made is named.
+                let everything = Operation::ListVersions { prefix: String::new() };
+                let answer = ask(bed.objects(), &mut ids, &everything, 2).await;
+                assert_eq!(answer, store.apply(&everything));
             }
             (_, Some(operation)) => {
                 let expected = store.apply(&operation);
@@ -498,6 +559,7 @@ async fn compare(mut bed: Bed, acts: Vec<Act>) {
         if round == 1 {
             bed = bed.unseen(&Unseen::Restart).await;
         }
+        store.bucket.now_ms = bed.clock().now_ms();
         for at in KEYS {
             for step in [Step::Head, Step::Get { range: None }] {
                 let operation = Operation::On { key: at.to_owned(), step };
@@ -507,18 +569,18 @@ async fn compare(mut bed: Bed, acts: Vec<Act>) {
             }
         }
         let prefix = String::new;
-        for operation in
-            [Operation::List { prefix: prefix() }, Operation::ListUploads { prefix: prefix() }]
-        {
+        let listings =
+            [Operation::List { prefix: prefix() }, Operation::ListUploads { prefix: prefix() }];
+        for operation in versions::questions(&store).into_iter().chain(listings) {
             let answer = ask(bed.objects(), &mut ids, &operation, 2).await;
-            assert_eq!(answer, store.apply(&operation));
+            assert_eq!(answer, store.apply(&operation), "{operation:?}");
         }
         let stat = bed.objects().bucket_stat(&logs()).await.unwrap();
-        let lengths =
-            store.keys().map(|key| store.object(key).content().map_or(0, Content::length));
-        let (uploads, parts, bytes) = uploads::counted(&store);
-        assert_eq!(stat.object_count, store.keys().count() as u64);
-        assert_eq!(stat.storage, lengths.sum::<u64>() + bytes);
+        let markers = store.versions().filter(|(_, version)| version.is_marker()).count() as u64;
+        let (uploads, parts) = uploads::counted(&store);
+        assert_eq!(stat.object_count, store.versions().count() as u64 - markers);
+        assert_eq!(stat.delete_marker_count, markers);
+        assert_eq!(stat.storage, store.bytes());
         assert_eq!((stat.multipart_upload_count, stat.multipart_part_count), (uploads, parts));
     }
     match bed {
@@ -528,6 +590,13 @@ async fn compare(mut bed: Bed, acts: Vec<Act>) {
             local.store.shutdown().await.unwrap();
         }
     }
+}
+
+/// The lifecycle goes its rounds when it is told to.
+fn by_hand(settings: Settings) -> Settings {
+    let lifecycle =
+        Lifecycle { every: Duration::ZERO, records_per_s: u32::MAX, ..Lifecycle::default() };
+    Settings { lifecycle, ..settings }
 }
 
 fn run(test: impl Future<Output = ()>) {
@@ -552,7 +621,7 @@ proptest! {
         acts in acts(),
         partitions in prop_oneof![Just(1_u16), Just(3)],
     ) {
-        let settings = Settings { packing: packing(), ..settings() };
+        let settings = by_hand(Settings { packing: packing(), ..settings() });
         run(async {
             let world = World::new(Mode { partitions, hostile: None }, settings).await;
             compare(Bed::Memory(world), acts).await;
@@ -571,7 +640,7 @@ proptest! {
     ) {
         run(async {
             let mode = Mode { partitions, hostile: Some(seed) };
-            compare(Bed::Memory(World::new(mode, always_packing()).await), acts).await;
+            compare(Bed::Memory(World::new(mode, by_hand(always_packing())).await), acts).await;
         });
     }
 }
@@ -582,7 +651,7 @@ proptest! {
     #[test]
     fn on_the_local_engine_everything_answers_as_the_specification(acts in acts()) {
         run(async {
-            compare(Bed::Local(Local::new(always_packing()).await), acts).await;
+            compare(Bed::Local(Local::new(by_hand(always_packing())).await), acts).await;
         });
     }
 }

@@ -347,6 +347,7 @@ pub(crate) fn upload_part_copy(
         UploadPartCopyError::NoSuchSourceVersion => {
             OssError::new(ErrorCode::NoSuchVersion).with_field("Key", source.1.as_str())
         }
+        UploadPartCopyError::SourceFrozen => OssError::new(ErrorCode::InvalidObjectState),
         UploadPartCopyError::SourceDeleteMarker { version, named: false } => {
             marker(version, source.1)
         }

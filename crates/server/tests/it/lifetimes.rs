@@ -121,6 +121,12 @@ async fn an_archived_object_is_frozen_restored_and_frozen_again() {
     assert_eq!(frozen.element("Message").as_deref(), Some(message));
     let copy = || put("/bkt/copy").header("x-oss-copy-source", "/bkt/old").no_body();
     fixture.call(copy()).await.error(403, "InvalidObjectState");
+    let upload = fixture.call(post("/bkt/up?uploads").body("")).await.expect(200);
+    let upload = upload.element("UploadId").unwrap_or_default();
+    let part = put(&format!("/bkt/up?partNumber=1&uploadId={upload}"))
+        .header("x-oss-copy-source", "/bkt/old")
+        .no_body();
+    fixture.call(part).await.error(403, "InvalidObjectState");
     let link = put("/bkt/link?symlink").header("x-oss-symlink-target", "old").no_body();
     fixture.call(link).await.expect(200);
     fixture.call(get("/bkt/link")).await.error(403, "InvalidObjectState");

@@ -7,12 +7,12 @@ use ossia_model::{
 };
 use proptest::prelude::*;
 
-use super::{At, Bed, KEYS, a_length, ask, at};
+use super::{At, Bed, KEYS, a_length, about, ask, at};
 use crate::{
     AbortUploadInput, ChosenParts, CompleteUploadError, CompleteUploadInput, CopyRange, Creation,
     Failure, InitiateUploadError, InitiateUploadInput, ListPartsInput, ListUploadsInput, Objects,
     UploadError, UploadId, UploadPartCopyError, UploadPartCopyInput, UploadPartError,
-    UploadPartInput,
+    UploadPartInput, VersionId,
     tests::support::{body, key, logs, settings},
     words::Conditions,
 };
@@ -115,23 +115,53 @@ pub(super) fn upload_act() -> impl Strategy<Value = UploadAct> {
     ]
 }
 
-/// Uploads by the names that the specification gave them.
+/// Uploads and versions by the names that the specification gave them.
 #[derive(Debug, Default)]
-pub(super) struct Ids(Vec<(String, UploadId)>);
+pub(super) struct Ids {
+    uploads: Vec<(String, UploadId)>,
+    pub(super) versions: Vec<VersionId>,
+    /// The last policy of the bucket.
+    pub(super) policy: String,
+}
 
 impl Ids {
     fn name(&self, at: usize) -> Option<(&str, String)> {
-        let place = self.0.len().checked_sub(1 + at)?;
-        Some((self.0.get(place)?.0.as_str(), name(place)))
+        let place = self.uploads.len().checked_sub(1 + at)?;
+        Some((self.uploads.get(place)?.0.as_str(), name(place)))
     }
 
     fn id(&self, upload: &str) -> UploadId {
         let place = upload.strip_prefix('u').and_then(|place| place.parse::<usize>().ok());
-        self.0[place.unwrap()].1
+        self.uploads[place.unwrap()].1
     }
 
     fn told(&self, id: UploadId) -> String {
-        name(self.0.iter().position(|(_, known)| *known == id).expect("an upload of nobody's"))
+        name(
+            self.uploads.iter().position(|(_, known)| *known == id).expect("an upload of nobody's"),
+        )
+    }
+}
+
+impl Ids {
+    /// How the specification calls a version. One that was not seen before is the next that it names.
+    pub(super) fn version(&mut self, id: VersionId) -> String {
+        if id == VersionId::Null {
+            return model::NULL.to_owned();
+        }
+        let place = self.versions.iter().position(|known| *known == id);
+        model::Store::name(place.unwrap_or_else(|| {
+            self.versions.push(id);
+            self.versions.len() - 1
+        }))
+    }
+
+    /// The version that the specification calls so; for a name of none an id that none has.
+    pub(super) fn version_id(&self, version: &str) -> VersionId {
+        if version == model::NULL {
+            return VersionId::Null;
+        }
+        let place = version.strip_prefix('v').and_then(|place| place.parse::<usize>().ok());
+        place.and_then(|place| self.versions.get(place)).copied().unwrap_or(VersionId::NOT_MADE)
     }
 }
 
@@ -149,7 +179,7 @@ impl UploadAct {
     ) -> Operation {
         let on = |key: &str, step| Operation::On { key: key.to_owned(), step: Step::Upload(step) };
         let fresh = |key: usize, sequential, forbid_overwrite| {
-            let upload = name(ids.0.len());
+            let upload = name(ids.uploads.len());
             on(KEYS[key], UploadStep::Initiate { upload, sequential, forbid_overwrite })
         };
         let at = match self {
@@ -242,8 +272,8 @@ pub(super) async fn ask_upload(
                 forbid_overwrite: *forbid_overwrite,
             };
             let id = objects.initiate_upload(input).await?;
-            assert_eq!(*upload, name(ids.0.len()));
-            ids.0.push((at.to_owned(), id));
+            assert_eq!(*upload, name(ids.uploads.len()));
+            ids.uploads.push((at.to_owned(), id));
             Reply::Initiated { upload: upload.clone() }
         }
         UploadStep::Part { upload, number, content } => {
@@ -283,7 +313,7 @@ pub(super) async fn ask_upload(
             };
             let told = objects.complete_upload(input).await?;
             let etag = stable_etag(model::Kind::Multipart, &told.etag).unwrap();
-            Reply::Completed { etag, crc64: told.crc64 }
+            about(ids, told.version_id, Reply::Completed { etag, crc64: told.crc64 })
         }
         UploadStep::Abort { upload } => {
             let input = AbortUploadInput { bucket, key: object, upload: ids.id(upload) };
@@ -297,7 +327,7 @@ pub(super) async fn ask_upload(
 /// As [`ask_upload`], for what concerns more than one object.
 pub(super) async fn copy_part(
     objects: &Objects,
-    ids: &Ids,
+    ids: &mut Ids,
     operation: &Operation,
 ) -> Result<Answer, Trouble> {
     let Operation::CopyPart { source, range, key: to, upload, number, .. } = operation else {
@@ -318,7 +348,12 @@ pub(super) async fn copy_part(
         upload: ids.id(upload),
         number: *number,
     };
-    let part = objects.upload_part_copy(input).await?.part;
+    let told = objects.upload_part_copy(input).await;
+    if let Err(UploadPartCopyError::SourceDeleteMarker { version, named }) = told {
+        let id = ids.version(version);
+        return Err(Trouble::Refused(Refusal::Marker { id, named }));
+    }
+    let part = told?.part;
     Ok(Answer::CopiedPart { etag: part.etag, crc64: part.crc64 })
 }
 
@@ -398,6 +433,7 @@ fn questions(store: &model::Store) -> Vec<Operation> {
     let mut all = vec![
         Operation::List { prefix: String::new() },
         Operation::ListUploads { prefix: String::new() },
+        Operation::ListVersions { prefix: String::new() },
     ];
     for key in KEYS {
         all.push(Operation::On { key: key.to_owned(), step: Step::Get { range: None } });
@@ -424,12 +460,10 @@ fn expected_seen(store: &model::Store) -> Vec<Answer> {
     questions(&store).iter().map(|question| store.apply(question)).collect()
 }
 
-/// What the statistics of a bucket count: uploads, their parts, and the bytes of these.
-pub(super) fn counted(store: &model::Store) -> (u64, u64, u64) {
-    let uploads: Vec<model::Upload> =
-        store.uploads().map(|(key, upload)| store.key(key).uploads[upload].clone()).collect();
-    let parts = || uploads.iter().flat_map(|upload| upload.parts.values());
-    (uploads.len() as u64, parts().count() as u64, parts().map(Content::length).sum())
+/// What the statistics of a bucket count: uploads, and their parts.
+pub(super) fn counted(store: &model::Store) -> (u64, u64) {
+    let uploads = store.uploads().map(|(key, upload)| store.key(key).uploads[upload].parts.len());
+    uploads.fold((0, 0), |(count, all), parts| (count + 1, all + parts as u64))
 }
 
 macro_rules! troubles {
@@ -454,6 +488,7 @@ troubles! {
         NoSuchUpload => NoSuchUpload,
         NotSequential => NotSequential,
         NoSuchSourceKey => NoSuchKey,
+        SourceFrozen => Frozen,
         OutOfRange { .. } => InvalidRange,
     }
     UploadError { NoSuchUpload => NoSuchUpload }
@@ -464,5 +499,6 @@ troubles! {
         InvalidPart { .. } => InvalidPart,
         PartTooSmall { .. } => PartTooSmall,
         AlreadyExists => AlreadyExists,
+        Immutable => Immutable,
     }
 }

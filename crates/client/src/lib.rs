@@ -59,14 +59,15 @@ pub use error::{
     BodyError, ClientError, IntegrityError, InvalidInput, Observed, Outcome, Phase, Reach,
     ServiceError,
 };
+pub use http::Method;
 pub use operations::{
     AppendObjectOutput, AppendObjectRequest, BucketDetails, ByteRange, CompleteUploadOutput,
     CompleteUploadRequest, ContentMd5, CopyObjectOutput, CopyObjectRequest, CreateBucketRequest,
     DeleteObjectOutput, Download, GetObjectOutput, GetObjectRequest, HeadObjectOutput,
     InitiateUploadRequest, ListBucketsOutput, ListBucketsRequest, ListObjectsOutput,
     ListObjectsPager, ListObjectsRequest, ListUploadsRequest, ObjectAttributes, ObjectMeta,
-    PutObjectOutput, PutObjectRequest, SealObjectOutput, SealObjectRequest, UploadPartCopyRequest,
-    UploadPartOutput, UploadPartRequest, UploadTarget,
+    PutObjectOutput, PutObjectRequest, RawOutput, RawRequest, SealObjectOutput, SealObjectRequest,
+    UploadPartCopyRequest, UploadPartOutput, UploadPartRequest, UploadTarget,
 };
 pub use ossia_protocol::attributes::{BucketAcl, ObjectAcl, StorageClass};
 pub use ossia_protocol::xml::{

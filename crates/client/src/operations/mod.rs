@@ -8,6 +8,7 @@ mod get;
 mod list;
 mod multipart;
 mod put;
+mod raw;
 mod seal;
 
 pub use append::{AppendObjectOutput, AppendObjectRequest};
@@ -21,6 +22,7 @@ pub use multipart::{
     UploadPartCopyRequest, UploadPartOutput, UploadPartRequest, UploadTarget,
 };
 pub use put::{PutObjectOutput, PutObjectRequest};
+pub use raw::{RawOutput, RawRequest};
 pub use seal::{SealObjectOutput, SealObjectRequest};
 
 use base64::Engine as _;

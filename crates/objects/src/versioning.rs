@@ -17,7 +17,11 @@
 //! - In a bucket that never had versions nothing but `h` is read and written.
 
 use bytes::Bytes;
-use ossia_store::{Partition, Payload, Scan, View, Writes, successor};
+use ossia_store::{
+    Partition, Payload, Scan, View, Writes,
+    mutants::{self, Mutant},
+    successor,
+};
 
 use crate::{
     Failure, VersionId,
@@ -120,7 +124,11 @@ pub(crate) fn add<E>(
         } else {
             let older =
                 Head { below: Below::default(), noncurrent_s: Some(new.modified_s), ..old.clone() };
-            writes.put_with(names.older(old.order), older.encode(), Payload::Of(was.clone()));
+            if mutants::on(Mutant::OlderForgotten) {
+                gone |= let_go(writes, old, stamp.now_ms);
+            } else {
+                writes.put_with(names.older(old.order), older.encode(), Payload::Of(was.clone()));
+            }
             new.below = Below { any: true, ..Below::default() };
             if new.version_id != VersionId::Null {
                 let is_null = old.version_id == VersionId::Null;
@@ -242,7 +250,7 @@ pub(crate) fn remove<E>(
         let Some(old) = read_head(view, &key)?.filter(|old| old.version_id == id) else {
             return Ok(Removal::None);
         };
-        if bucket.retention.keeps(&old, now_ms, bypass) {
+        if keeps(bucket, &old, now_ms, bypass) {
             return Ok(Removal::Protected);
         }
         writes.delete(key);
@@ -257,7 +265,7 @@ pub(crate) fn remove<E>(
     if only == DeleteIf::Noncurrent {
         return Ok(Removal::None);
     }
-    if bucket.retention.keeps(&current, now_ms, bypass) {
+    if keeps(bucket, &current, now_ms, bypass) {
         return Ok(Removal::Protected);
     }
     let newest = match found {
@@ -297,6 +305,10 @@ pub(crate) fn remove<E>(
     }
     let let_go = let_go(writes, &current, now_ms);
     Ok(Removal::Removed { marker: current.is_marker(), let_go })
+}
+
+fn keeps(bucket: &BucketRecord, version: &Head, now_ms: u64, bypass: bool) -> bool {
+    bucket.retention.keeps(version, now_ms, bypass) && !mutants::on(Mutant::HoldIgnored)
 }
 
 impl Core {

@@ -68,6 +68,10 @@ mutants! {
     EagerReaper = "eager-reaper", seen by "long download with delete";
     /// A delete writes the tombstone in one transaction and removes the head in the next.
     DeleteInTwoSteps = "delete-in-two-steps", seen by "power cut, racing clients";
+    /// A version that another one comes on top of is let go, and not kept.
+    OlderForgotten = "older-forgotten", seen by "power cut, racing clients";
+    /// A version that is named is removed, whatever retention or hold it has.
+    HoldIgnored = "hold-ignored", seen by "power cut";
     /// A failed sync of the journal is logged, and the group is answered.
     SwallowedSyncError = "swallowed-sync-error", seen by "sync fault";
     /// Recovery cuts the last group that it finds even where that is whole.

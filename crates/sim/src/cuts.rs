@@ -7,10 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ossia_client::{Client, CreateBucketRequest, Timeouts};
+use ossia_model::Versioning;
 use tokio::runtime::Runtime;
 
+use crate::expiring::{self, Expirer};
 use crate::fs::{CutPoint, SimFs, SimOptions};
 use crate::history::{self, Checker, History, Target, Tolerance, Workload, read_back};
+use crate::kept::{FLAVOURS, Keeper};
 use crate::owned::{self, Owner, Patience, Tally};
 use crate::random::Random;
 use crate::server::{KEY_ID, KEY_SECRET, Program, Server};
@@ -22,10 +25,17 @@ pub const OWNERS: usize = 6;
 pub const RACERS: u16 = 10;
 /// The bucket of those.
 const RACED: &str = "raced";
+/// Clients at once that do so in a bucket that keeps versions.
+pub const VERSION_RACERS: u16 = 6;
+/// The bucket of those.
+const VERSIONED: &str = "versioned";
 /// A cut comes within so many syncs of a server, or so many changes of names, or four times as many writes.
 const SYNCS: u64 = 400;
 /// And within this time, where the server does not come to that.
 const BURST_MAX: Duration = Duration::from_millis(1500);
+/// One time in so many it comes so many times later, so that what a server does now and then is cut as well.
+const LATER: u64 = 8;
+const LATER_BY: u32 = 4;
 /// Between the moment at which every call hangs and the end of the process passes so much time at most.
 const GRACE_MAX: Duration = Duration::from_millis(30);
 /// A start is cut within this time.
@@ -67,6 +77,8 @@ pub struct Found {
     pub operations: u64,
     /// Of them, changes acknowledged.
     pub acknowledged: u64,
+    /// Versions that rules have removed.
+    pub expired: u64,
     /// What was wrong, and with which server's log; the run ends there.
     pub wrong: Option<String>,
 }
@@ -87,30 +99,57 @@ pub fn run(plan: &Plan) -> io::Result<Found> {
         sim.reset(options.capacity_bytes);
         let settings = Settings::choose(&mut random);
         let settings = plan.settings.unwrap_or(settings);
+        let mut arguments = settings.arguments();
+        // Only buckets that are about it see these.
+        arguments
+            .extend(expiring::ARGUMENTS.iter().flat_map(|it| ["--set".to_owned(), (*it).into()]));
         let mut program = Program {
             binary: plan.binary.clone(),
-            arguments: settings.arguments(),
+            arguments,
             environment: plan.environment.clone(),
         };
         program.environment.push(("OSSIA_LOG".to_owned(), "info".to_owned()));
         let owners = (0..OWNERS).map(|name| Owner::new(name, random.fork(), Arc::clone(&tally)));
         let owners = owners.collect();
+        let keeper = |flavour| Keeper::new(flavour, random.fork(), Arc::clone(&tally));
+        let keepers = FLAVOURS.map(keeper).into();
+        let expirer = Some(Expirer::new(random.fork(), Arc::clone(&tally)));
         let seed = random.next();
         let racing = history::Settings { clients: RACERS, ..history::Settings::new(seed) };
+        let raced = Raced {
+            workload: Workload::new(racing),
+            history: History::new(),
+            checker: Checker::new(seed, Tolerance::default()),
+        };
+        let seed = random.next();
+        let racing = history::Settings {
+            clients: VERSION_RACERS,
+            versions: true,
+            ..history::Settings::new(seed)
+        };
+        let checker = Checker::new(seed, Tolerance::default());
+        let versioned = Raced {
+            workload: Workload::new(racing),
+            history: History::new(),
+            checker: checker.with_versions(Versioning::Enabled),
+        };
         let mut store = Store {
             sim: &sim,
             runtime: &runtime,
             program,
             owners,
-            workload: Workload::new(racing),
-            history: History::new(),
-            checker: Checker::new(seed, Tolerance::default()),
+            keepers,
+            expirer,
+            raced,
+            versioned,
             round: 0,
             random: random.fork(),
             made: false,
         };
         let cuts = CUTS_OF_STORE.min(plan.cuts - found.cuts);
-        if let Err(wrong) = store.live(cuts, &mut found) {
+        let lived = store.live(cuts, &mut found);
+        found.expired += store.expirer.as_ref().map_or(0, Expirer::removed);
+        if let Err(wrong) = lived {
             found.wrong = Some(format!("settings {}: {wrong}", settings.name));
         }
     }
@@ -131,12 +170,31 @@ struct Store<'a> {
     runtime: &'a Runtime,
     program: Program,
     owners: Vec<Owner>,
-    workload: Workload,
-    history: History,
-    checker: Checker,
+    keepers: Vec<Keeper>,
+    /// `None` while it works.
+    expirer: Option<Expirer>,
+    raced: Raced,
+    versioned: Raced,
     round: u32,
     random: Random,
     made: bool,
+}
+
+/// Clients in each other's way, what they saw, and its judge.
+struct Raced {
+    workload: Workload,
+    history: History,
+    checker: Checker,
+}
+
+impl Raced {
+    /// Judges what was seen so far.
+    fn judge(&mut self, found: &mut Found) -> Result<(), String> {
+        let figures = self.checker.absorb(&self.history.take()).map_err(text)?;
+        found.operations += figures.operations as u64;
+        found.acknowledged += figures.acknowledged as u64;
+        Ok(())
+    }
 }
 
 /// A running server, and how it is spoken to.
@@ -144,6 +202,7 @@ struct Running {
     server: Server,
     client: Client,
     target: Target,
+    versioned: Target,
 }
 
 impl Store<'_> {
@@ -181,7 +240,10 @@ impl Store<'_> {
         let target =
             Target::new(&server.endpoint(), KEY_ID, KEY_SECRET, RACED, Timeouts::default());
         let target = target.map_err(text)?;
-        Ok(Running { server, client, target })
+        let versioned =
+            Target::new(&server.endpoint(), KEY_ID, KEY_SECRET, VERSIONED, Timeouts::default());
+        let versioned = versioned.map_err(text)?.with_versions();
+        Ok(Running { server, client, target, versioned })
     }
 
     fn cut(&mut self, found: &mut Found) {
@@ -211,32 +273,39 @@ impl Store<'_> {
     fn verify(&mut self, running: &Running, found: &mut Found) -> Result<(), String> {
         let told = |wrong: String| format!("{wrong}\n{}", running.server.log());
         self.round += 1;
-        let Running { client, target, .. } = running;
+        let Running { client, target, versioned, .. } = running;
         let read = async {
             if !self.made {
                 let bucket = CreateBucketRequest::new(owned::BUCKET);
                 client.create_bucket(bucket).await.map_err(text)?;
                 target.create_bucket().await.map_err(text)?;
+                versioned.create_bucket().await.map_err(text)?;
             }
             owned::verify_all(&mut self.owners, client).await?;
-            let keys = self.workload.keys();
-            read_back(target, &self.history, &keys, self.round).await.map_err(text)
+            for keeper in &mut self.keepers {
+                keeper.verify(client).await?;
+            }
+            if let Some(expirer) = &mut self.expirer {
+                expirer.verify(client).await?;
+            }
+            for (raced, target) in [(&self.raced, target), (&self.versioned, versioned)] {
+                let keys = raced.workload.keys();
+                read_back(target, &raced.history, &keys, self.round).await.map_err(text)?;
+            }
+            Ok(())
         };
         self.runtime.block_on(read).map_err(told)?;
         self.made = true;
-        let figures =
-            self.checker.absorb(&self.history.take()).map_err(|wrong| told(text(wrong)))?;
-        found.operations += figures.operations as u64;
-        found.acknowledged += figures.acknowledged as u64;
-        Ok(())
+        self.raced.judge(found).and_then(|()| self.versioned.judge(found)).map_err(told)
     }
 
     /// All clients work until the power goes.
     fn burst(&mut self, running: Running) -> Result<(), String> {
-        let Running { server, client, target } = running;
+        let Running { server, client, target, versioned } = running;
         let stop = Arc::new(AtomicBool::new(false));
-        self.sim.freeze_at(CutPoint::choose(&mut self.random, SYNCS));
-        let within = BURST_MAX.mul_f64(self.random.below(100) as f64 / 100.0);
+        let later = if self.random.below(LATER) == 0 { LATER_BY } else { 1 };
+        self.sim.freeze_at(CutPoint::choose(&mut self.random, SYNCS * u64::from(later.pow(2))));
+        let within = (BURST_MAX * later).mul_f64(self.random.below(100) as f64 / 100.0);
         let grace = GRACE_MAX.mul_f64(self.random.below(100) as f64 / 100.0);
         let owners: Vec<_> = self
             .owners
@@ -249,7 +318,25 @@ impl Store<'_> {
                 })
             })
             .collect();
-        let (sim, workload, history) = (self.sim, &mut self.workload, &self.history);
+        let keepers: Vec<_> = self
+            .keepers
+            .drain(..)
+            .map(|mut keeper| {
+                let (client, stop) = (client.clone(), Arc::clone(&stop));
+                self.runtime.spawn(async move {
+                    let ended = keeper.work(&client, &stop).await;
+                    (keeper, ended)
+                })
+            })
+            .collect();
+        let expirer = self.expirer.take().map(|mut expirer| {
+            let (client, stop) = (client.clone(), Arc::clone(&stop));
+            self.runtime.spawn(async move {
+                let ended = expirer.work(&client, &stop).await;
+                (expirer, ended)
+            })
+        });
+        let (sim, raced, racing) = (self.sim, &mut self.raced, &mut self.versioned);
         let log = std::thread::scope(|scope| {
             let cutting = scope.spawn(|| {
                 sim.wait_frozen(within);
@@ -260,7 +347,13 @@ impl Store<'_> {
                 stop.store(true, Ordering::Relaxed);
                 log
             });
-            self.runtime.block_on(workload.run(&target, history, &stop));
+            let both = async {
+                tokio::join!(
+                    raced.workload.run(&target, &raced.history, &stop),
+                    racing.workload.run(&versioned, &racing.history, &stop),
+                )
+            };
+            self.runtime.block_on(both);
             cutting.join()
         });
         let log = log.map_err(|_| "the thread that cuts has panicked".to_owned())?.map_err(text)?;
@@ -270,7 +363,18 @@ impl Store<'_> {
             self.owners.push(owner);
             wrong = wrong.and(ended);
         }
-        self.history.cut();
+        for task in keepers {
+            let (keeper, ended) = self.runtime.block_on(task).map_err(text)?;
+            self.keepers.push(keeper);
+            wrong = wrong.and(ended);
+        }
+        if let Some(task) = expirer {
+            let (expirer, ended) = self.runtime.block_on(task).map_err(text)?;
+            self.expirer = Some(expirer);
+            wrong = wrong.and(ended);
+        }
+        self.raced.history.cut();
+        self.versioned.history.cut();
         wrong.map_err(|wrong| format!("while it worked: {wrong}\n{log}"))?;
         match log.lines().find(|line| line.contains(" ERROR ") || line.contains("panicked")) {
             Some(line) => Err(format!("the server complained: {line}\n{log}")),

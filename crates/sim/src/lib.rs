@@ -5,8 +5,10 @@
 //! it sees the binary's command line, its files as bytes, and its answers over HTTP.
 
 pub mod cuts;
+pub mod expiring;
 pub mod fs;
 pub mod history;
+pub mod kept;
 pub mod owned;
 pub mod random;
 pub mod scenarios;

@@ -51,7 +51,8 @@ impl Tally {
         refused.get(what).copied().unwrap_or_default()
     }
 
-    fn refuse(&self, error: &ClientError) {
+    /// Counts a refusal.
+    pub(crate) fn refuse(&self, error: &ClientError) {
         let what = match error.service() {
             Some(service) => format!("{} {}", service.status, service.code),
             None => "no answer".to_owned(),

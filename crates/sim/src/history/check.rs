@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use ossia_model::{Key, Operation};
+use ossia_model::{Bucket, Key, Operation, Versioning};
 
 use super::event::{Batch, Outcome};
 use super::parts::take_apart;
@@ -21,6 +21,7 @@ pub struct Tolerance {
 pub struct Checker {
     seed: u64,
     tolerance: Tolerance,
+    bucket: Bucket,
     /// Under each key that was ever named; most have one state when nothing is under way.
     keys: BTreeMap<String, Vec<Key>>,
 }
@@ -64,7 +65,14 @@ impl std::error::Error for Violation {}
 impl Checker {
     /// Starts with an empty bucket. The seed is for the stories only.
     pub fn new(seed: u64, tolerance: Tolerance) -> Self {
-        Self { seed, tolerance, keys: BTreeMap::new() }
+        Self { seed, tolerance, bucket: Bucket::default(), keys: BTreeMap::new() }
+    }
+
+    /// The same of a bucket that does so with versions from its making on.
+    #[must_use]
+    pub fn with_versions(mut self, versioning: Versioning) -> Self {
+        self.bucket.versioning = versioning;
+        self
     }
 
     /// What can stand under each key that was named so far.
@@ -94,13 +102,21 @@ impl Checker {
         for (key, parts) in &parts.by_key {
             let vacant = vec![Key::default()];
             let before = self.keys.get(key).unwrap_or(&vacant);
-            match search(before, parts) {
+            match search(&self.bucket, before, parts) {
                 Verdict::Explained { ends, widest } => {
                     figures.widest = figures.widest.max(widest);
                     self.keys.insert(key.clone(), ends);
                 }
                 Verdict::Stuck { part, before, certain } => {
-                    let story = story::stuck(self.seed, key, batch, parts, part, &before, certain);
+                    let story = story::stuck(
+                        (self.seed, &self.bucket),
+                        key,
+                        batch,
+                        parts,
+                        part,
+                        &before,
+                        certain,
+                    );
                     return Err(Violation { key: Some(key.clone()), story });
                 }
                 Verdict::TooWide { part } => {
@@ -119,7 +135,9 @@ fn is_failed_read(event: &super::Event) -> bool {
     let may_change = match &event.operation {
         Operation::On { step, .. } => step.may_change(),
         Operation::Copy { .. } | Operation::CopyPart { .. } => true,
+        Operation::Set(_) => true,
         Operation::List { .. } | Operation::ListUploads { .. } => false,
+        Operation::ListVersions { .. } | Operation::Round => false,
     };
     // 503 is the answer of a server that is too busy to read, 500 of one that cannot.
     let failed = |why: &super::Why| why.status.is_some_and(|status| status != 503);

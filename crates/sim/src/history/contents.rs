@@ -28,7 +28,7 @@ impl Contents {
         let mut all = Self::default();
         for (key, states) in before {
             for state in states {
-                all.learn(key, &state.object);
+                state.versions.iter().for_each(|version| all.learn(key, &version.object));
                 for (upload, Upload { parts, .. }) in &state.uploads {
                     for (number, part) in parts {
                         all.learn_part(upload, *number, part);
@@ -78,9 +78,10 @@ impl Contents {
             };
             // One that was answered has told what it made, or that it made nothing.
             let told = match &event.outcome {
-                Outcome::Answered(Answer::One(Reply::Completed { etag, .. })) => {
-                    Some(etag.as_str())
-                }
+                Outcome::Answered(Answer::One(reply)) => match reply.plain() {
+                    Reply::Completed { etag, .. } => Some(etag.as_str()),
+                    _ => continue,
+                },
                 Outcome::Unknown(_) => None,
                 _ => continue,
             };

@@ -154,7 +154,9 @@ impl Outcome {
     pub fn changed(&self) -> bool {
         match self {
             Outcome::Answered(Answer::One(reply)) => !reply.changes_nothing(),
-            Outcome::Answered(Answer::Copied { .. } | Answer::CopiedPart { .. }) => true,
+            Outcome::Answered(Answer::Copied { .. } | Answer::CopiedPart { .. } | Answer::Done) => {
+                true
+            }
             _ => false,
         }
     }

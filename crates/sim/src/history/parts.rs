@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ossia_model::{Answer, Content, Key, Operation, Refusal, Reply, Step, UploadStep};
+use ossia_model::{Answer, Content, Key, NULL, Operation, Refusal, Reply, Step, UploadStep};
 
 use super::contents::Contents;
 use super::event::{Batch, Event, Outcome};
@@ -32,6 +32,7 @@ pub(super) struct Parts {
 pub(super) fn take_apart(batch: &Batch, before: &BTreeMap<String, Vec<Key>>) -> Parts {
     let contents = Contents::of(batch, before);
     let Uploads { all: uploads, strangers } = Uploads::of(batch, before);
+    let versions = Versions::of(batch, before);
     let keys: BTreeSet<&str> = before
         .keys()
         .map(String::as_str)
@@ -62,12 +63,27 @@ pub(super) fn take_apart(batch: &Batch, before: &BTreeMap<String, Vec<Key>>) -> 
                     }
                 }
                 Operation::On { key, step } if step.may_change() => {
-                    add(key, vec![step.clone()], None);
+                    let mut steps = versions.perhaps_made(key, step);
+                    // What makes no version needs no name for it.
+                    if versions.strangers.is_none()
+                        || !matches!(step, Step::Put { .. } | Step::Delete)
+                    {
+                        steps.push(step.clone());
+                    }
+                    if !steps.is_empty() {
+                        add(key, steps, None);
+                    }
                 }
-                Operation::Copy { source, key, forbid_overwrite } => {
+                Operation::Copy { source, key, forbid_overwrite, .. } => {
                     let place =
                         |object| Step::Place { object, forbid_overwrite: *forbid_overwrite };
-                    let steps: Vec<_> = contents.possible(source).map(place).collect();
+                    let places = contents.possible(source).map(place);
+                    let steps: Vec<_> = match versions.strangers {
+                        None => places.collect(),
+                        Some(_) => {
+                            places.flat_map(|step| versions.perhaps_made(key, &step)).collect()
+                        }
+                    };
                     if !steps.is_empty() {
                         add(key, steps, None);
                     }
@@ -77,7 +93,12 @@ pub(super) fn take_apart(batch: &Batch, before: &BTreeMap<String, Vec<Key>>) -> 
                         add(key, vec![part], None);
                     }
                 }
-                Operation::On { .. } | Operation::List { .. } | Operation::ListUploads { .. } => {}
+                Operation::On { .. }
+                | Operation::List { .. }
+                | Operation::ListUploads { .. }
+                | Operation::ListVersions { .. }
+                | Operation::Set(_)
+                | Operation::Round => {}
             },
             Outcome::NotDone(_) => {}
             Outcome::Impossible(why) => parts.strange.push((place, why.clone())),
@@ -92,7 +113,82 @@ fn keys(operation: &Operation) -> Vec<&str> {
         Operation::Copy { source, key, .. } | Operation::CopyPart { source, key, .. } => {
             vec![source, key]
         }
-        Operation::List { .. } | Operation::ListUploads { .. } => vec![],
+        Operation::List { .. }
+        | Operation::ListUploads { .. }
+        | Operation::ListVersions { .. }
+        | Operation::Set(_)
+        | Operation::Round => vec![],
+    }
+}
+
+/// Versions that may be there, though nobody was told that he had made them.
+struct Versions {
+    /// Ids by keys; `None` where no versions are kept.
+    strangers: Option<BTreeMap<String, BTreeSet<String>>>,
+}
+
+impl Versions {
+    fn of(batch: &Batch, before: &BTreeMap<String, Vec<Key>>) -> Self {
+        let (mut known, mut seen) = (BTreeSet::new(), BTreeSet::new());
+        for (key, states) in before {
+            for version in states.iter().flat_map(|state| &state.versions) {
+                known.insert((key.as_str(), version.id.as_str()));
+            }
+        }
+        for event in &batch.events {
+            match (&event.operation, &event.outcome) {
+                (Operation::On { key, step }, Outcome::Answered(Answer::One(reply))) => {
+                    match reply {
+                        Reply::Versions(all) => {
+                            seen.extend(all.iter().map(|it| (key.as_str(), it.id.as_str())));
+                        }
+                        // One that goes on was made by somebody else.
+                        _ if !matches!(step, Step::Append { position: 1.., .. })
+                            && !matches!(step, Step::Of { .. })
+                            && step.may_change() =>
+                        {
+                            known.extend(reply.version().map(|id| (key.as_str(), id)));
+                        }
+                        _ => {}
+                    }
+                    seen.extend(reply.version().map(|id| (key.as_str(), id)));
+                }
+                (
+                    Operation::Copy { key, .. },
+                    Outcome::Answered(Answer::Copied { version, .. }),
+                ) => {
+                    known.extend(version.iter().map(|id| (key.as_str(), id.as_str())));
+                }
+                (_, Outcome::Answered(Answer::Versions(listed))) => {
+                    for (key, all) in listed {
+                        seen.extend(all.iter().map(|it| (key.as_str(), it.id.as_str())));
+                    }
+                }
+                _ => {}
+            }
+        }
+        if seen.is_empty() && known.iter().all(|(_, id)| *id == NULL) {
+            return Self { strangers: None };
+        }
+        let mut strangers: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (key, id) in seen.difference(&known) {
+            strangers.entry((*key).to_owned()).or_default().insert((*id).to_owned());
+        }
+        Self { strangers: Some(strangers) }
+    }
+
+    /// The step, having made any of the versions that nobody else has made.
+    fn perhaps_made(&self, key: &str, step: &Step) -> Vec<Step> {
+        if matches!(step, Step::Of { .. } | Step::Seal { .. }) {
+            return Vec::new();
+        }
+        let of_key = self.strangers.iter().filter_map(|all| all.get(key)).flatten();
+        let named = |id: &String| Step::Making {
+            id: id.clone(),
+            archived: false,
+            step: Box::new(step.clone()),
+        };
+        of_key.map(named).collect()
     }
 }
 
@@ -175,6 +271,23 @@ fn copied_part(operation: &Operation, contents: &Contents) -> Option<(Content, S
     Some((content, Step::Upload(part)))
 }
 
+/// The step, with the id of the version that it has made by its reply, if any.
+fn making(step: Step, reply: &Reply) -> Step {
+    match reply.version() {
+        Some(id) if step.may_change() && !matches!(step, Step::Of { .. }) => {
+            Step::Making { id: id.to_owned(), archived: false, step: Box::new(step) }
+        }
+        _ => step,
+    }
+}
+
+fn of_version(version: Option<&str>, step: Step) -> Step {
+    match version {
+        None => step,
+        Some(id) => Step::Of { version: id.to_owned(), step: Box::new(step) },
+    }
+}
+
 /// Notes a part: under which key, what it did, what it answered.
 type Add<'a> = dyn FnMut(&str, Vec<Step>, Option<Reply>) + 'a;
 
@@ -190,26 +303,34 @@ fn answered(
         (Operation::On { key, step }, Answer::One(reply)) => {
             let step = match reply {
                 Reply::Initiated { upload } => named(&event.operation, upload),
-                _ => step.clone(),
+                _ => making(step.clone(), reply),
             };
             add(key, vec![step], Some(reply.clone()));
         }
-        (Operation::Copy { source, key, forbid_overwrite }, Answer::Copied { etag }) => {
+        (
+            Operation::Copy { source, version, key, forbid_overwrite },
+            Answer::Copied { etag, version: made },
+        ) => {
             let object = contents.by_etag(etag);
             let object = object.ok_or("it copied bytes that nobody has put anywhere")?.clone();
             let crc64 = object.content().map(Content::crc64).unwrap_or_default();
             let reply = Reply::Stored { etag: etag.clone(), crc64 };
-            add(source, vec![Step::ReadSource], Some(Reply::Source(object.clone())));
+            let read = of_version(version.as_deref(), Step::ReadSource);
+            add(source, vec![read], Some(Reply::Source(object.clone())));
             let place = Step::Place { object, forbid_overwrite: *forbid_overwrite };
-            add(key, vec![place], Some(reply));
+            let reply = match made {
+                Some(made) => Reply::of(made, reply),
+                None => reply,
+            };
+            add(key, vec![making(place, &reply)], Some(reply));
         }
-        (Operation::Copy { source, key, .. }, Answer::One(Reply::Refused(refusal))) => {
+        (Operation::Copy { source, version, key, .. }, Answer::One(Reply::Refused(refusal))) => {
             let reply = Reply::Refused(refusal.clone());
             if *refusal == Refusal::AlreadyExists {
                 let put = Step::Put { content: Content::empty(), forbid_overwrite: true };
                 add(key, vec![put], Some(reply));
             } else {
-                add(source, vec![Step::ReadSource], Some(reply));
+                add(source, vec![of_version(version.as_deref(), Step::ReadSource)], Some(reply));
             }
         }
         (Operation::CopyPart { source, range, if_match, key, .. }, Answer::CopiedPart { .. }) => {
@@ -244,6 +365,21 @@ fn answered(
                 let find = Step::Upload(UploadStep::Find { upload: entry.1.clone() });
                 let reply = Reply::UploadListed(listed.contains(entry));
                 add(&entry.0, vec![find], Some(reply));
+            }
+        }
+        (Operation::ListVersions { prefix }, Answer::Versions(listed)) => {
+            let strange = listed
+                .keys()
+                .find(|key| !keys.contains(key.as_str()) || !key.starts_with(prefix.as_str()));
+            if let Some(key) = strange {
+                return Err(format!("it lists {key}, which nobody has made or asked for"));
+            }
+            // Those that it does not list are looked for when nothing else happens.
+            for (key, all) in listed {
+                for version in all {
+                    let find = Step::FindVersion { version: version.id.clone() };
+                    add(key, vec![find], Some(Reply::VersionFound(Some(version.clone()))));
+                }
             }
         }
         (Operation::List { prefix }, Answer::Listed(listed)) => {

@@ -27,7 +27,7 @@ impl fmt::Display for ReadBackError {
 
 impl std::error::Error for ReadBackError {}
 
-/// Lists, heads and gets all of these keys, and lists the parts of all uploads. `round` numbers the operations, for people.
+/// Lists, heads and gets all of these keys, lists their versions where the bucket keeps any, and the parts of all uploads. `round` numbers the operations, for people.
 ///
 /// # Errors
 /// [`ReadBackError`] for the first that has no answer. What an answer says is the checker's business.
@@ -43,6 +43,9 @@ pub async fn read_back(
     for key in keys {
         for step in [Step::Head, Step::Get { range: None }] {
             operations.push(Operation::On { key: key.clone(), step });
+        }
+        if target.keeps_versions() {
+            operations.push(Operation::On { key: key.clone(), step: Step::Versions });
         }
     }
     while let Some(operation) = operations.pop() {

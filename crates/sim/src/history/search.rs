@@ -17,7 +17,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use ossia_model::{Key, Reply};
+use ossia_model::{Bucket, Key, Refusal, Reply};
 
 use super::parts::Part;
 
@@ -68,13 +68,14 @@ struct UnderWay {
 }
 
 struct Search<'a> {
+    bucket: &'a Bucket,
     parts: &'a [Part],
     slots: Vec<Option<UnderWay>>,
     frontier: Vec<Configuration>,
 }
 
-/// Searches for an order of `parts`, from any of the states in `before`.
-pub(super) fn search(before: &[Key], parts: &[Part]) -> Verdict {
+/// Searches for an order of `parts` in a bucket that is set so, from any of the states in `before`.
+pub(super) fn search(bucket: &Bucket, before: &[Key], parts: &[Part]) -> Verdict {
     let mut marks: Vec<(u64, bool, usize)> = Vec::with_capacity(parts.len() * 2);
     for (number, part) in parts.iter().enumerate() {
         marks.push((part.begun, false, number));
@@ -83,7 +84,7 @@ pub(super) fn search(before: &[Key], parts: &[Part]) -> Verdict {
     marks.sort_unstable();
     let frontier = before.iter().map(|key| Configuration { done: 0, key: key.clone() });
     let mut search =
-        Search { parts, slots: vec![None; UNDER_WAY_MAX], frontier: frontier.collect() };
+        Search { bucket, parts, slots: vec![None; UNDER_WAY_MAX], frontier: frontier.collect() };
     let (mut widest, mut certain) = (search.frontier.len(), 0);
     for (moment, ends, part) in marks {
         if !ends {
@@ -105,6 +106,14 @@ pub(super) fn search(before: &[Key], parts: &[Part]) -> Verdict {
     }
     let ends: HashSet<_> = search.frontier.into_iter().map(|it| it.key).collect();
     Verdict::Explained { ends: ends.into_iter().collect(), widest }
+}
+
+/// As clients are told: a delete marker that is current is nothing.
+fn as_told(reply: Reply) -> Reply {
+    match reply {
+        Reply::Refused(Refusal::Marker { named: false, .. }) => Reply::Refused(Refusal::NoSuchKey),
+        reply => reply,
+    }
 }
 
 impl Search<'_> {
@@ -168,9 +177,9 @@ impl Search<'_> {
             }
             let part = &self.parts[part];
             for step in &part.steps {
-                let (key, reply) = from.key.step(step);
+                let (key, reply) = from.key.step(step, self.bucket);
                 let fits = match &part.seen {
-                    Some(seen) => *seen == reply,
+                    Some(seen) => *seen == as_told(reply),
                     // What changes nothing might as well not have happened.
                     None => key != from.key,
                 };
@@ -193,7 +202,8 @@ impl Search<'_> {
                 continue;
             }
             let part = &self.parts[part];
-            let fits = |step| part.seen.as_ref() == Some(&configuration.key.step(step).1);
+            let reply = |step| as_told(configuration.key.step(step, self.bucket).1);
+            let fits = |step| part.seen.as_ref() == Some(&reply(step));
             if part.steps.iter().any(fits) {
                 configuration.done |= bit;
             }

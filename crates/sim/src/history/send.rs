@@ -6,9 +6,9 @@ use std::ops::Range;
 use ossia_client::{
     AppendObjectRequest, ByteRange, Client, ClientError, CompleteUploadRequest, CopyObjectRequest,
     CreateBucketRequest, Credentials, GetObjectRequest, InitiateUploadRequest, InvalidInput,
-    ListObjectsRequest, ListUploadsRequest, ObjectMeta, Outcome as Certainty, PutObjectRequest,
-    RetryPolicy, SealObjectRequest, ServiceError, Timeouts, UploadPartCopyRequest,
-    UploadPartRequest, UploadTarget,
+    ListObjectsRequest, ListUploadsRequest, Method, ObjectMeta, Outcome as Certainty,
+    PutObjectRequest, RawRequest, RetryPolicy, SealObjectRequest, ServiceError, Timeouts,
+    UploadPartCopyRequest, UploadPartRequest, UploadTarget,
 };
 use ossia_model::{
     Answer, Content, Info, Kind, Operation, Refusal, Reply, Step, UploadStep, stable_etag,
@@ -17,6 +17,7 @@ use ossia_protocol::crc64;
 
 use super::body::attribute;
 use super::event::{Outcome, Why};
+use crate::kept::{list_versions, read};
 
 /// Longest object that is read.
 const READ_BYTES_MAX: usize = 1 << 30;
@@ -26,6 +27,7 @@ const READ_BYTES_MAX: usize = 1 << 30;
 pub struct Target {
     client: Client,
     bucket: String,
+    versions: bool,
 }
 
 /// An outcome, and whose bytes came with it.
@@ -48,7 +50,18 @@ impl Target {
             .retry(RetryPolicy::NONE)
             .timeouts(timeouts)
             .build()?;
-        Ok(Self { client, bucket: bucket.to_owned() })
+        Ok(Self { client, bucket: bucket.to_owned(), versions: false })
+    }
+
+    /// The same, for a bucket that keeps versions from its making on.
+    #[must_use]
+    pub fn with_versions(self) -> Self {
+        Self { versions: true, ..self }
+    }
+
+    /// Whether the bucket keeps versions.
+    pub fn keeps_versions(&self) -> bool {
+        self.versions
     }
 
     /// Makes the bucket; one that is there stays.
@@ -56,16 +69,25 @@ impl Target {
     /// # Errors
     /// What the client reports.
     pub async fn create_bucket(&self) -> Result<(), ClientError> {
-        self.client.create_bucket(CreateBucketRequest::new(self.bucket.as_str())).await.map(drop)
+        self.client.create_bucket(CreateBucketRequest::new(self.bucket.as_str())).await?;
+        if self.versions {
+            let body =
+                "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+            let request = RawRequest::new(Method::PUT, self.bucket.as_str(), "");
+            self.client.call(request.flag("versioning").body(body)).await?;
+        }
+        Ok(())
     }
 
     /// Does an operation once.
     pub async fn send(&self, operation: &Operation) -> Told {
         let told = match operation {
             Operation::On { key, step } => self.send_step(key, step).await,
-            Operation::Copy { source, key, forbid_overwrite } => {
+            Operation::Copy { source, key, forbid_overwrite, .. } => {
                 self.copy(source, key, *forbid_overwrite).await
             }
+            Operation::ListVersions { prefix } => self.list_versions(prefix).await,
+            Operation::Set(_) | Operation::Round => Ok(impossible("no client sends it".to_owned())),
             Operation::List { prefix } => self.list(prefix).await,
             Operation::CopyPart { .. } => self.copy_part(operation).await,
             Operation::ListUploads { prefix } => self.list_uploads(prefix).await,
@@ -84,7 +106,8 @@ impl Target {
                 else {
                     return Ok(impossible(format!("an append answered {told:?}")));
                 };
-                Reply::Appended { next_position: told.next_position, crc64, etag }
+                let next_position = told.next_position;
+                about(told.version_id, Reply::Appended { next_position, crc64, etag })
             }
             Step::Put { content, forbid_overwrite } => {
                 let mut request = PutObjectRequest::new(bucket, key, sent(content));
@@ -94,7 +117,7 @@ impl Target {
                 else {
                     return Ok(impossible(format!("a put answered {told:?}")));
                 };
-                Reply::Stored { etag, crc64 }
+                about(told.version_id, Reply::Stored { etag, crc64 })
             }
             Step::Seal { position } => {
                 let (bucket, key) = (bucket.to_owned(), key.to_owned());
@@ -103,19 +126,33 @@ impl Target {
                 Reply::Sealed
             }
             Step::Delete => {
-                self.client.delete_object(bucket, key).await?;
-                Reply::Deleted
+                let told = self.client.delete_object(bucket, key).await?;
+                if told.delete_marker != told.version_id.is_some() {
+                    return Ok(impossible(format!("a delete answered {told:?}")));
+                }
+                about(told.version_id, Reply::Deleted)
             }
             Step::Get { range } => return self.get(key, range.as_ref()).await,
             Step::Head => {
                 let told = self.client.head_object(bucket, key).await?;
                 match info(&told.meta) {
-                    Ok(info) => Reply::Found(info),
+                    Ok(info) => about(told.meta.version_id, Reply::Found(info)),
                     Err(text) => return Ok(impossible(text)),
                 }
             }
             Step::Upload(step) => return self.send_upload_step(key, step).await,
-            Step::List | Step::ReadSource | Step::ReadPart { .. } | Step::Place { .. } => {
+            Step::Of { version, step } => return self.send_of(key, version, step).await,
+            Step::Versions => {
+                let listed = list_versions(&self.client, bucket, key).await?;
+                return Ok(match listed {
+                    Ok(mut listed) => {
+                        let all = listed.remove(key).unwrap_or_default();
+                        answered(Answer::One(Reply::Versions(all)))
+                    }
+                    Err(strange) => impossible(strange),
+                });
+            }
+            _ => {
                 return Ok(impossible("no client sends half an operation".to_owned()));
             }
         };
@@ -133,7 +170,7 @@ impl Target {
         let (length, crc64) = (bytes.len() as u64, crc64::checksum(&bytes));
         Ok(match info(&told.meta) {
             Ok(info) => {
-                let reply = Reply::Read { info, crc64, length };
+                let reply = about(told.meta.version_id, Reply::Read { info, crc64, length });
                 (Outcome::Answered(Answer::One(reply)), attribute(&bytes))
             }
             Err(text) => impossible(text),
@@ -153,7 +190,7 @@ impl Target {
         // What is copied is told by the ETag: what was made of parts has one of its own form.
         let etag = [Kind::Normal, Kind::Multipart].map(|kind| stable_etag(kind, &told.etag));
         Ok(match etag.into_iter().flatten().next() {
-            Some(etag) => answered(Answer::Copied { etag }),
+            Some(etag) => answered(Answer::Copied { etag, version: told.version_id }),
             None => impossible(format!("a copy answered {told:?}")),
         })
     }
@@ -203,7 +240,7 @@ impl Target {
                 else {
                     return Ok(impossible(format!("a completion answered {told:?}")));
                 };
-                Reply::Completed { etag, crc64 }
+                about(told.version_id, Reply::Completed { etag, crc64 })
             }
             UploadStep::Abort { upload } => {
                 self.client.abort_upload(&self.upload(key, upload)).await?;
@@ -259,6 +296,37 @@ impl Target {
         }
     }
 
+    async fn list_versions(&self, prefix: &str) -> Result<Told, ClientError> {
+        let listed = list_versions(&self.client, &self.bucket, prefix).await?;
+        Ok(listed.map_or_else(impossible, |listed| answered(Answer::Versions(listed))))
+    }
+
+    /// A step on a version that is named.
+    async fn send_of(&self, key: &str, version: &str, step: &Step) -> Result<Told, ClientError> {
+        let request = |method| {
+            let request = RawRequest::new(method, self.bucket.as_str(), key);
+            request.query("versionId", version)
+        };
+        let reply = match step {
+            Step::Delete => {
+                let told = self.client.call(request(Method::DELETE)).await?;
+                let marker = told.header("x-oss-delete-marker") == Some("true");
+                (told, Reply::Removed { marker })
+            }
+            Step::Get { range: None } => {
+                let mut request = request(Method::GET);
+                request.answer_bytes_max = READ_BYTES_MAX;
+                let told = self.client.call(request).await?;
+                let reply = read(&told);
+                (told, reply)
+            }
+            _ => return Ok(impossible("no client sends it".to_owned())),
+        };
+        let (told, reply) = reply;
+        let named = told.header("x-oss-version-id").map(str::to_owned);
+        Ok((Outcome::Answered(Answer::One(about(named, reply))), attribute(&told.body)))
+    }
+
     async fn list(&self, prefix: &str) -> Result<Told, ClientError> {
         let mut request = ListObjectsRequest::new(self.bucket.as_str());
         request.prefix = prefix.to_owned();
@@ -280,6 +348,14 @@ impl Target {
             }
         }
         Ok(answered(Answer::Listed(listed)))
+    }
+}
+
+/// A reply, with the version where one is told.
+fn about(version: Option<String>, reply: Reply) -> Reply {
+    match version {
+        Some(version) => Reply::of(&version, reply),
+        None => reply,
     }
 }
 
@@ -347,6 +423,10 @@ fn failed(operation: &Operation, error: &ClientError) -> Outcome {
 fn refusal(operation: &Operation, service: &ServiceError) -> Option<Refusal> {
     match (service.status, service.code.as_str(), operation) {
         (404, "NoSuchKey", _) => Some(Refusal::NoSuchKey),
+        (404, "NoSuchVersion", _) => Some(Refusal::NoSuchVersion),
+        (405, "MethodNotAllowed", Operation::On { step: Step::Of { version, .. }, .. }) => {
+            Some(Refusal::Marker { id: version.clone(), named: true })
+        }
         (409, "FileAlreadyExists", _) => Some(Refusal::AlreadyExists),
         (400, "AppendSealedObjectNotAllowed", Operation::On { .. }) => Some(Refusal::Sealed),
         (400, "OperationNotSupported", Operation::Copy { .. }) => Some(Refusal::SourceAppendable),

@@ -4,7 +4,8 @@
 use std::fmt::Write as _;
 
 use ossia_model::{
-    Answer, Content, Info, Key, Kind, Object, Operation, Refusal, Reply, Step, UploadStep,
+    Answer, Bucket, Content, Info, Key, Kind, NULL, Object, Operation, Refusal, Reply, Step,
+    UploadStep,
 };
 
 use super::body::attribute;
@@ -24,7 +25,7 @@ pub(super) fn strange(seed: u64, event: &Event, why: &str) -> String {
 
 /// An operation that no order of all operations explains.
 pub(super) fn stuck(
-    seed: u64,
+    (seed, bucket): (u64, &Bucket),
     key: &str,
     batch: &Batch,
     parts: &[Part],
@@ -39,7 +40,7 @@ pub(super) fn stuck(
     for there in before.iter().take(STATES_MAX) {
         let _ = writeln!(text, "  {}", state(there));
         for step in stuck.steps.iter().take(1) {
-            let _ = writeln!(text, "    and would answer: {}", reply(&there.step(step).1));
+            let _ = writeln!(text, "    and would answer: {}", reply(&there.step(step, bucket).1));
         }
     }
     if before.len() > STATES_MAX {
@@ -89,13 +90,26 @@ fn operation(operation: &Operation) -> String {
             Step::Get { range: Some(range) } => format!("get {key} {range:?}"),
             Step::Head => format!("head {key}"),
             Step::Upload(step) => upload_step(key, step),
+            Step::Of { version, step } => format!("{step:?} of version {version} of {key}"),
+            Step::Versions => format!("list versions of {key}"),
+            Step::Making { .. }
+            | Step::Touch
+            | Step::FindVersion { .. }
+            | Step::Restore { .. }
+            | Step::Retain { .. }
+            | Step::Hold(_) => format!("{step:?} {key}"),
             Step::List | Step::ReadSource | Step::ReadPart { .. } | Step::Place { .. } => {
                 format!("{step:?} {key}")
             }
         },
-        Operation::Copy { source, key, forbid_overwrite } => {
-            format!("copy {source} to {key}{}", careful(*forbid_overwrite))
+        Operation::Copy { source, version, key, forbid_overwrite } => {
+            let version = version.as_ref().map(|version| format!(" of version {version}"));
+            let version = version.unwrap_or_default();
+            format!("copy {source}{version} to {key}{}", careful(*forbid_overwrite))
         }
+        Operation::ListVersions { prefix } => format!("list versions of {prefix}*"),
+        Operation::Set(setting) => format!("set {setting:?}"),
+        Operation::Round => "a round of the lifecycle".to_owned(),
         Operation::List { prefix } => format!("list {prefix}*"),
         Operation::ListUploads { prefix } => format!("list uploads of {prefix}*"),
         Operation::CopyPart { source, range, if_match, key, upload, number } => format!(
@@ -134,7 +148,12 @@ fn careful(forbid: bool) -> &'static str {
 fn outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Answered(Answer::One(told)) => reply(told),
-        Outcome::Answered(Answer::Copied { etag }) => format!("copied, etag {etag}"),
+        Outcome::Answered(Answer::Copied { etag, version }) => {
+            let version = version.as_ref().map(|version| format!(", version {version}"));
+            format!("copied, etag {etag}{}", version.unwrap_or_default())
+        }
+        Outcome::Answered(Answer::Versions(listed)) => format!("versions {listed:?}"),
+        Outcome::Answered(Answer::Done) => "done".to_owned(),
         Outcome::Answered(Answer::CopiedPart { etag, .. }) => format!("part copied, etag {etag}"),
         Outcome::Answered(Answer::Uploads(uploads)) => format!("uploads {uploads:?}"),
         Outcome::Answered(Answer::Listed(listed)) => {
@@ -149,8 +168,8 @@ fn outcome(outcome: &Outcome) -> String {
     }
 }
 
-fn reply(reply: &Reply) -> String {
-    match reply {
+fn reply(told: &Reply) -> String {
+    match told {
         Reply::Appended { next_position, crc64, .. } => {
             format!("appended, next position {next_position}, crc {crc64:016x}")
         }
@@ -173,6 +192,11 @@ fn reply(reply: &Reply) -> String {
         Reply::UploadListed(listed) => if *listed { "listed" } else { "not listed" }.to_owned(),
         Reply::Completed { etag, crc64 } => format!("completed, etag {etag}, crc {crc64:016x}"),
         Reply::Aborted => "aborted".to_owned(),
+        Reply::Of { version, reply: of } => format!("{}, version {version}", reply(of)),
+        Reply::Removed { marker } => if *marker { "marker removed" } else { "removed" }.to_owned(),
+        Reply::Versions(all) => format!("versions {all:?}"),
+        Reply::VersionFound(found) => format!("version {found:?}"),
+        Reply::Restored { .. } | Reply::Retained => format!("{told:?}"),
         Reply::Refused(Refusal::WrongPosition { length, crc64 }) => {
             format!("refused: the length is {length}, crc {crc64:016x}")
         }
@@ -191,13 +215,21 @@ fn state(there: &Key) -> String {
         Some(body) => format!(", last bytes of {}", attribute(body.bytes())),
         None => String::new(),
     };
-    let mut text = match (&there.object, there.object.info()) {
-        (object, Some(told)) => {
-            let kept = object.content().filter(|_| !matches!(object, Object::Absent));
-            format!("{}{}", info(&told), kept.map(last).unwrap_or_default())
+    let object = |object: &Object| match object.info() {
+        Some(told) => {
+            format!("{}{}", info(&told), object.content().map(last).unwrap_or_default())
         }
-        _ => "absent".to_owned(),
+        None => "absent".to_owned(),
     };
+    let mut text = object(there.object());
+    if let Some((current, older)) = there.versions.split_last()
+        && current.id != NULL
+    {
+        let _ = write!(text, ", version {}", current.id);
+        for version in older.iter().rev() {
+            let _ = write!(text, "; over {} ({})", version.id, object(&version.object));
+        }
+    }
     for (id, upload) in &there.uploads {
         let parts = upload.parts.iter().map(|(number, part)| format!("{number}: {}", part.md5()));
         let _ = write!(text, "; upload {id} of {}", parts.collect::<Vec<_>>().join(", "));

@@ -1,5 +1,7 @@
 //! The judge, judged: good histories pass, each kind of bad one is found.
 
+mod versions;
+
 use std::collections::BTreeMap;
 
 use ossia_model::{
@@ -106,7 +108,7 @@ fn list() -> Operation {
 
 fn copy(source: &str, key: &str) -> Operation {
     let (source, key) = (source.to_owned(), key.to_owned());
-    Operation::Copy { source, key, forbid_overwrite: false }
+    Operation::Copy { source, version: None, key, forbid_overwrite: false }
 }
 
 /// A quiet life of a log and two files.
@@ -476,7 +478,7 @@ impl Register {
 
     /// A copy has two moments, all else one.
     fn happen(&mut self, under_way: &mut UnderWay) {
-        if let Operation::Copy { source, key, forbid_overwrite } = &under_way.operation
+        if let Operation::Copy { source, key, forbid_overwrite, .. } = &under_way.operation
             && !(*forbid_overwrite && self.store.object(key) != Object::Absent)
         {
             match (&under_way.source, self.store.object(source)) {
@@ -488,7 +490,9 @@ impl Register {
                     let object = object.clone();
                     let place = Step::Place { object, forbid_overwrite: *forbid_overwrite };
                     under_way.answer = match self.store.apply(&on(key, place)) {
-                        Answer::One(Reply::Stored { etag, .. }) => Some(Answer::Copied { etag }),
+                        Answer::One(Reply::Stored { etag, .. }) => {
+                            Some(Answer::Copied { etag, version: None })
+                        }
                         answer => Some(answer),
                     };
                 }
@@ -539,7 +543,7 @@ impl Register {
             8..10 => on(key, Step::Put { content: Content::of(&body), forbid_overwrite }),
             10..12 if key != other => {
                 let (source, key) = (other.to_owned(), key.to_owned());
-                Operation::Copy { source, key, forbid_overwrite }
+                Operation::Copy { source, version: None, key, forbid_overwrite }
             }
             12 => on(key, Step::Seal { position }),
             13..15 => on(key, Step::Delete),
@@ -708,9 +712,7 @@ fn lose(hand: &mut Hand, random: &mut Random) -> bool {
             matches!(step, UploadStep::Complete { .. }) && of == key
         }
         Operation::On { key: of, .. } | Operation::Copy { key: of, .. } => of == key,
-        Operation::CopyPart { .. } | Operation::List { .. } | Operation::ListUploads { .. } => {
-            false
-        }
+        _ => false,
     };
     let events = || hand.batch.events.iter().filter(on_key);
     let changed = events().filter(|event| event.outcome.changed());

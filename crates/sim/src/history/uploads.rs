@@ -129,7 +129,11 @@ impl Uploads {
     /// Remembers what an answer told.
     pub(super) fn learn(&self, operation: &Operation, answer: &Answer) {
         let mut inner = self.lock();
-        match (operation, answer) {
+        let plain = match answer {
+            Answer::One(reply) => Answer::One(reply.plain().clone()),
+            answer => answer.clone(),
+        };
+        match (operation, &plain) {
             (Operation::On { key, step: Step::Upload(step) }, Answer::One(reply)) => {
                 inner.learn_step(key, step, reply);
             }

@@ -39,6 +39,8 @@ pub struct Settings {
     /// Bodies have at most so many bytes; those that are large have half of it at least. Default 320 KiB, so that they are staged
     /// (the server keeps up to 128 KiB inline).
     pub body_bytes_max: u64,
+    /// Whether the bucket keeps versions, so that they are asked for and removed. Default: no.
+    pub versions: bool,
 }
 
 impl Settings {
@@ -51,6 +53,7 @@ impl Settings {
             operations_max: u64::MAX,
             object_bytes_max: 512 << 10,
             body_bytes_max: 320 << 10,
+            versions: false,
         }
     }
 }
@@ -66,6 +69,8 @@ pub struct Workload {
 #[derive(Debug, Default)]
 struct Known {
     objects: Mutex<HashMap<String, View>>,
+    /// Ids by keys, the newest last.
+    versions: Mutex<HashMap<String, Vec<String>>>,
     uploads: Uploads,
 }
 
@@ -169,7 +174,20 @@ impl Client {
         let key = self.key();
         let view = self.known.of(&key);
         let on = |step| Operation::On { key: key.clone(), step };
-        match self.choose_verb(view) {
+        let versions = self.known.versions(&key);
+        match self.choose_verb(view, versions.len() as u64) {
+            Verb::OfVersion(step) => {
+                let at = self.random.below(versions.len() as u64) as usize;
+                let step = match step {
+                    OfVersion::Remove => Step::Delete,
+                    OfVersion::Get => Step::Get { range: None },
+                };
+                match versions.get(at) {
+                    Some(id) => on(Step::Of { version: id.clone(), step: Box::new(step) }),
+                    None => on(step),
+                }
+            }
+            Verb::ListVersions => Operation::ListVersions { prefix: key },
             Verb::Append => {
                 let position = self.position(&key, view.length);
                 let body = self.body();
@@ -186,7 +204,7 @@ impl Client {
                     return on(Step::Head);
                 }
                 let forbid_overwrite = self.random.percent(15);
-                Operation::Copy { source, key, forbid_overwrite }
+                Operation::Copy { source, version: None, key, forbid_overwrite }
             }
             Verb::Seal => {
                 let position = self.position(&key, view.length);
@@ -211,7 +229,7 @@ impl Client {
         }
     }
 
-    fn choose_verb(&mut self, view: View) -> Verb {
+    fn choose_verb(&mut self, view: View, versions: u64) -> Verb {
         let full = view.length > self.settings.object_bytes_max;
         let append = match view {
             _ if full => 0,
@@ -232,6 +250,10 @@ impl Client {
             (6, Verb::Head),
             (3, Verb::List),
             (30, Verb::Upload),
+            // The more there are, the more are removed.
+            (versions * 3, Verb::OfVersion(OfVersion::Remove)),
+            (versions.min(6), Verb::OfVersion(OfVersion::Get)),
+            (if self.settings.versions { 3 } else { 0 }, Verb::ListVersions),
         ])
     }
 
@@ -267,6 +289,9 @@ impl Client {
 
     fn learn(&mut self, operation: &Operation, answer: &Answer) {
         self.known.uploads.learn(operation, answer);
+        if self.settings.versions {
+            self.known.learn_versions(operation, answer);
+        }
         match (operation, answer) {
             (Operation::On { key, step }, Answer::One(reply)) => {
                 if let Some(view) = view(step, reply, self.known.of(key)) {
@@ -300,10 +325,22 @@ enum Verb {
     Head,
     List,
     Upload,
+    OfVersion(OfVersion),
+    ListVersions,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum OfVersion {
+    Remove,
+    Get,
 }
 
 /// What an answer says of the object.
 fn view(step: &Step, reply: &Reply, known: View) -> Option<View> {
+    // What is current then is not told.
+    if matches!(step, Step::Of { .. }) {
+        return None;
+    }
     let appendable = |length| View { kind: Some(Kind::Appendable), length, sealed: false };
     let of = |info: &Info| View { kind: Some(info.kind), length: info.length, sealed: info.sealed };
     Some(match reply {
@@ -331,11 +368,47 @@ fn view(step: &Step, reply: &Reply, known: View) -> Option<View> {
         | Reply::PartStored { .. }
         | Reply::Parts(_)
         | Reply::UploadListed(_)
+        | Reply::Removed { .. }
+        | Reply::Versions(_)
+        | Reply::VersionFound(_)
+        | Reply::Restored { .. }
+        | Reply::Retained
         | Reply::Aborted => return None,
+        Reply::Of { reply, .. } => return view(step, reply, known),
     })
 }
 
 impl Known {
+    fn versions(&self, key: &str) -> Vec<String> {
+        let versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        versions.get(key).cloned().unwrap_or_default()
+    }
+
+    fn learn_versions(&self, operation: &Operation, answer: &Answer) {
+        let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        match (operation, answer) {
+            (Operation::On { key, step: Step::Of { version, step } }, Answer::One(reply)) => {
+                let gone = matches!(reply, Reply::Refused(Refusal::NoSuchVersion));
+                if gone || **step == Step::Delete {
+                    versions.entry(key.clone()).or_default().retain(|known| known != version);
+                }
+            }
+            (Operation::On { key, .. }, Answer::One(reply)) => {
+                let of_key = versions.entry(key.clone()).or_default();
+                if let Reply::Versions(all) = reply {
+                    *of_key = all.iter().rev().map(|version| version.id.clone()).collect();
+                }
+                if let Some(id) = reply.version().filter(|id| of_key.iter().all(|it| it != id)) {
+                    of_key.push(id.to_owned());
+                }
+            }
+            (Operation::Copy { key, .. }, Answer::Copied { version: Some(id), .. }) => {
+                versions.entry(key.clone()).or_default().push(id.clone());
+            }
+            _ => {}
+        }
+    }
+
     fn of(&self, key: &str) -> View {
         let views = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
         views.get(key).copied().unwrap_or_default()

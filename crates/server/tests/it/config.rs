@@ -159,9 +159,9 @@ async fn tags_are_removed_by_name_and_filter_the_list_of_buckets() {
     assert!(names("tag-key=team&tag-value=c").await.is_empty());
     // Several, which must all be there; those of the bucket are told.
     let both = "tagging=%22team%22:%22a%20%26%20b%22,%22x%22:%22%22";
-    let told = fixture.call(get(&format!("/?{both}"))).await.expect(200);
+    let listed = fixture.call(get(&format!("/?{both}"))).await.expect(200);
     assert_eq!(
-        (told.elements("Name"), told.elements("Key")),
+        (listed.elements("Name"), listed.elements("Key")),
         (vec!["bkt".into()], vec!["team".into(), "x".into()])
     );
     assert!(names("tagging=%22team%22:%22a%20%26%20b%22,%22y%22:%22%22").await.is_empty());

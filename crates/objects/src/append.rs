@@ -20,7 +20,11 @@ use crate::{
     core::{Core, Gate, Place, Stop, Verdict, refuse},
     intake::{self, Limits, TakenBytes},
     keys::{self, ContentId},
-    records::{Below, BucketRecord, Content, Extent, Head, Kind, Life, Retention, Source, Stored},
+    records::{
+        Below, BucketRecord, Content, Extent, Head, HeadSealing, Kind, Life, Retention, Source,
+        Stored,
+    },
+    sealing::{At, Cipher, NewKey, Sealing},
     version::{not_before, put_extent, read_head, rewrite_head},
     versioning::{self, Names, Stamp, read_current},
     words::{ObjectAcl, ObjectKey, StorageClass, crc64},
@@ -50,6 +54,10 @@ struct Addition {
     /// The content id of an object that this append creates.
     content: ContentId,
     stamp: Stamp,
+    /// How it is encrypted, if it is.
+    sealing: Option<Sealing>,
+    /// The data key of an object that this append creates.
+    new_key: Option<NewKey>,
 }
 
 #[derive(Debug, Clone)]
@@ -77,21 +85,26 @@ impl Core {
             retention: place.catalogue.retention.clone(),
             now_ms: self.now_ms(),
         };
-        self.check_early(partition, &wish, body.length).await?;
+        let there = self.check_early(partition, &wish, body.length).await?;
+        let (cipher, new_key) = self.cipher_of(partition, &wish, there).await?;
+        let at = At::Position(position);
+        let sealer = cipher.map(|cipher| cipher.sealer(at)).transpose()?;
         let limits = Limits {
             inline_bytes_max: self.settings.inline_bytes_max,
             length_max: max.saturating_sub(position),
             md5: false,
         };
-        let taken = intake::take(&*self.store, partition, &key, body, limits).await;
+        let taken = intake::take(&*self.store, partition, &key, body, limits, sealer).await;
         let taken = taken.map_err(|error| error.into_append(max))?;
-        let (length, crc64) = (taken.length, taken.crc64);
+        let (length, crc64, sealing) = (taken.length, taken.crc64, taken.sealing);
         let addition = move |bytes, stamp: Stamp| Addition {
             length,
             crc64,
             bytes,
             content: ContentId::new(stamp.now_ms),
             stamp,
+            sealing,
+            new_key,
         };
         match taken.bytes {
             TakenBytes::Inline(pieces) => {
@@ -114,17 +127,38 @@ impl Core {
         }
     }
 
-    /// Refuses before the body is read what would be refused after it.
+    /// Refuses before the body is read what would be refused after it. What is there, if the append extends something.
     async fn check_early(
         &self,
         partition: Partition,
         wish: &Wish,
         announced: Option<u64>,
-    ) -> Result<(), AppendError> {
+    ) -> Result<Option<Head>, AppendError> {
         let record = self.store.get(partition, wish.names.head.clone()).await;
         let record = record.map_err(crate::Failure::from)?;
         let head = Head::decode_option(record.as_ref()).map_err(crate::Failure::from)?;
-        check(head.as_ref(), wish, &wish.retention, announced.unwrap_or(0)).map(|_| ())
+        check(head.as_ref(), wish, &wish.retention, announced.unwrap_or(0))?;
+        Ok(head)
+    }
+
+    /// What the bytes are encrypted with: the key of what is there, or a new one where the append asks for encryption and creates.
+    async fn cipher_of(
+        &self,
+        partition: Partition,
+        wish: &Wish,
+        there: Option<Head>,
+    ) -> Result<(Option<Cipher>, Option<NewKey>), AppendError> {
+        let Some(head) = there else {
+            if !wish.creation.as_ref().is_some_and(|creation| creation.encrypted) {
+                return Ok((None, None));
+            }
+            let (cipher, key) = self.new_cipher(partition)?;
+            return Ok((Some(cipher), Some(key)));
+        };
+        let Some(sealing) = head.sealing else { return Ok((None, None)) };
+        // Gone with its object since the head was read.
+        let cipher = self.cipher(partition, sealing.key).await?.ok_or(crate::Failure::Busy)?;
+        Ok((Some(cipher), None))
     }
 
     async fn commit_append(
@@ -266,8 +300,17 @@ fn create(
         below: Below::default(),
         noncurrent_s: None,
         life: Life::default(),
+        sealing: addition.sealing.map(|sealing| HeadSealing { key: sealing.key, salt: None }),
     };
     let mut writes = Writes::none();
+    match &addition.new_key {
+        Some(key) => key.write(&mut writes),
+        // What it was encrypted for is gone, or was never to be encrypted: sent again, it fits.
+        None if creation.encrypted || addition.sealing.is_some() => {
+            return refuse(crate::Failure::Busy.into());
+        }
+        None => {}
+    }
     add_extent(&mut writes, addition.content, head.length, addition);
     let at = (view, &mut writes);
     let (names, stamp) = (&wish.names, addition.stamp);
@@ -291,6 +334,10 @@ fn extend(
     head.acl = wish.acl.unwrap_or(old.acl);
     let mut writes = Writes::none();
     if addition.length > 0 {
+        if old.sealing.map(|sealing| sealing.key) != addition.sealing.map(|sealing| sealing.key) {
+            // Made in the place of what the bytes were encrypted for, or not.
+            return refuse(crate::Failure::Busy.into());
+        }
         head.length += addition.length;
         // I8
         head.crc64 = crc64::combine(old.crc64, addition.crc64, addition.length);
@@ -315,7 +362,8 @@ fn add_extent(writes: &mut Writes, content: ContentId, end: u64, addition: &Addi
         Added::Payload(_) => return,
         Added::Blob(id) => (Source::Blob { id: *id, offset: 0 }, Payload::None),
     };
-    let extent = Extent { length: addition.length, crc64: addition.crc64, source };
+    let Addition { length, crc64, sealing, .. } = *addition;
+    let extent = Extent { length, crc64, source, sealing };
     put_extent(writes, content, end, extent, payload);
 }
 
@@ -327,5 +375,6 @@ fn output(bucket: &BucketRecord, head: &Head, created: bool) -> AppendOutput {
         last_modified: head.modified_s,
         created,
         version_id: bucket.versioning.map(|_| head.version_id),
+        encrypted: head.sealing.is_some(),
     }
 }

@@ -19,6 +19,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use ossia_keys::MasterKeys;
 use ossia_store::{BlobId, Item, Partition, Record, Scan, Store, successor};
 use tokio::{task::JoinSet, time::Instant};
 
@@ -109,6 +110,9 @@ pub struct Checked {
     pub let_go: u64,
     /// Bytes of these.
     pub let_go_bytes: u64,
+    /// Encrypted objects whose bytes were read and matched the store's checksums, but could not be opened: their own checksums were
+    /// not looked at.
+    pub unopened: u64,
     /// What was found wrong.
     pub findings: u64,
 }
@@ -123,6 +127,7 @@ pub(crate) struct Counts {
     blobs: AtomicU64,
     let_go: AtomicU64,
     let_go_bytes: AtomicU64,
+    unopened: AtomicU64,
     pub(crate) findings: AtomicU64,
 }
 
@@ -136,6 +141,7 @@ type Tell = Box<dyn FnMut(Finding) + Send>;
 pub(crate) struct Checker {
     store: Arc<dyn Store>,
     readers: Arc<Readers>,
+    keys: Arc<MasterKeys>,
     bytes: bool,
     /// Nobody else changes the store.
     still: bool,
@@ -184,13 +190,14 @@ impl Checker {
     pub(crate) fn new(
         store: Arc<dyn Store>,
         readers: Arc<Readers>,
+        keys: Arc<MasterKeys>,
         options: &CheckOptions,
         still: bool,
         tell: Tell,
     ) -> Self {
         let pace = Pace { bytes_per_s: options.bytes_per_s, due: Mutex::default() };
         let (bytes, tell) = (options.bytes, Mutex::new(tell));
-        Self { store, readers, bytes, still, counts: Counts::default(), pace, tell }
+        Self { store, readers, keys, bytes, still, counts: Counts::default(), pace, tell }
     }
 
     pub(crate) fn tell(&self, finding: Finding) {
@@ -211,6 +218,7 @@ impl Checker {
             blobs: of(&counts.blobs),
             let_go: of(&counts.let_go),
             let_go_bytes: of(&counts.let_go_bytes),
+            unopened: of(&counts.unopened),
             findings: of(&counts.findings),
         }
     }
@@ -322,13 +330,14 @@ impl fmt::Debug for StoreCheck {
 }
 
 impl StoreCheck {
-    /// Findings are told as they come. The store must stand still: what is being changed would look like damage.
+    /// Findings are told as they come. What is encrypted is looked into as far as its master keys are there. The store must stand still: what is being changed would look like damage.
     pub fn new(
         store: Arc<dyn Store>,
         options: &CheckOptions,
+        keys: Arc<MasterKeys>,
         tell: impl FnMut(Finding) + Send + 'static,
     ) -> Self {
-        let checker = Checker::new(store, Arc::default(), options, true, Box::new(tell));
+        let checker = Checker::new(store, Arc::default(), keys, options, true, Box::new(tell));
         Self {
             checker: Arc::new(checker),
             jobs: options.jobs.clamp(1, 64),
@@ -376,7 +385,7 @@ impl StoreCheck {
                 }
             }
         }
-        self.checker.strangers(SYSTEM, b"BCDNS", None).await
+        self.checker.strangers(SYSTEM, b"BCDKNS", None).await
     }
 
     fn system(&self, what: String) {

@@ -52,6 +52,8 @@ pub enum ConfigKind {
     Quota = 0x09,
     /// Its policy.
     Policy = 0x0a,
+    /// How objects are encrypted that do not say.
+    Encryption = 0x0b,
     /// When objects expire.
     Lifecycle = 0x40,
     /// Lists of its objects, each with an id.
@@ -60,7 +62,7 @@ pub enum ConfigKind {
 
 impl ConfigKind {
     /// Every kind.
-    pub const ALL: [ConfigKind; 12] = [
+    pub const ALL: [ConfigKind; 13] = [
         ConfigKind::Tags,
         ConfigKind::Cors,
         ConfigKind::Referer,
@@ -71,6 +73,7 @@ impl ConfigKind {
         ConfigKind::Overwrite,
         ConfigKind::Quota,
         ConfigKind::Policy,
+        ConfigKind::Encryption,
         ConfigKind::Lifecycle,
         ConfigKind::Inventory,
     ];

@@ -14,19 +14,28 @@ use futures_core::Stream;
 use ossia_store::Writes;
 
 use crate::{
-    Body, BodyError, CopyError, CopyInput, CopyOutput, Failure, OpenObject, ReadObjectError,
-    VersionId,
+    Body, BodyError, CopyError, CopyInput, CopyOutput, Encrypt, Failure, OpenObject,
+    ReadObjectError, VersionId,
     core::{Core, Gate, Place, refuse},
     intake::{self, IntakeError, Limits, TakenBytes},
     keys,
     read::Download,
     records::{Head, Kind, Life, Stored},
     restore,
+    sealing::{At, NewKey, Sealing},
     version::{NewBytes, NewVersion, Written, not_before, read_head, rewrite_head},
     words::{
         ConditionOutcome, Conditions, Directive, ObjectAcl, ObjectKey, ObjectType, StorageClass,
     },
 };
+
+/// The bytes of a copy, and how they are encrypted.
+struct Copied {
+    md5: Option<[u8; 16]>,
+    bytes: NewBytes,
+    sealing: Option<Sealing>,
+    new_key: Option<NewKey>,
+}
 
 /// How often a copy onto itself starts over because the object changed in between.
 const SELF_COPY_TRIES: usize = 16;
@@ -102,11 +111,21 @@ impl Core {
             ObjectType::Appendable => None,
             _ => source.whole_blob().await?,
         };
-        let (md5, bytes) = match whole_blob {
-            Some(blob) => {
-                (info.md5, NewBytes::Duplicate(blob, intake::owner(partition, &input.key)))
+        // A link has nothing to encrypt.
+        let encrypt = input.encrypt != Encrypt::No && info.kind != ObjectType::Symlink;
+        let Copied { md5, bytes, sealing, new_key } = match whole_blob {
+            Some((blob, sealing)) if sealing.is_some() == encrypt => {
+                let bytes = NewBytes::Duplicate(blob, intake::owner(partition, &input.key));
+                let mut copied = Copied { md5: info.md5, bytes, sealing: None, new_key: None };
+                if let Some((sealing, cipher)) = sealing.zip(source.cipher()) {
+                    // The bytes are the same, and so is what they were encrypted with.
+                    let (_, key) = self.same_cipher(partition, cipher)?;
+                    copied.sealing = Some(Sealing { key: key.id, ..sealing });
+                    copied.new_key = Some(key);
+                }
+                copied
             }
-            None => self.take_copy(&place, input, &source).await?,
+            _ => self.take_copy(&place, &input.key, &source, encrypt).await?,
         };
         let etag = || info.etag.clone();
         let kind = match (info.kind, md5) {
@@ -135,6 +154,9 @@ impl Core {
                 Directive::Replace => input.tags.clone(),
             },
             storage_class: class,
+            sealing,
+            new_key,
+            over: None,
         };
         let key = input.key.clone();
         let forbid = input.forbid_overwrite;
@@ -146,6 +168,7 @@ impl Core {
             last_modified: written.modified_s,
             version_id: written.version_id,
             source_version_id: info.version_id,
+            encrypted: sealing.is_some(),
         })
     }
 
@@ -153,9 +176,10 @@ impl Core {
     async fn take_copy(
         &self,
         place: &Place,
-        input: &CopyInput<'_>,
+        key: &ObjectKey,
         source: &OpenObject,
-    ) -> Result<(Option<[u8; 16]>, NewBytes), CopyError> {
+        encrypt: bool,
+    ) -> Result<Copied, CopyError> {
         let info = &source.info;
         let failed = Arc::new(Mutex::new(None));
         let stream = Reread { download: source.read(0..info.length), failed: Arc::clone(&failed) };
@@ -171,14 +195,25 @@ impl Core {
             length_max: u64::MAX,
             md5: info.kind == ObjectType::Appendable,
         };
-        let partition = place.partition(&input.key);
-        match intake::take(&*self.store, partition, &input.key, body, limits).await {
+        let partition = place.partition(key);
+        let cipher = match encrypt {
+            true => Some(self.new_cipher(partition)?),
+            false => None,
+        };
+        let sealer =
+            cipher.as_ref().map(|(cipher, _)| cipher.sealer(At::Position(0))).transpose()?;
+        match intake::take(&*self.store, partition, key, body, limits, sealer).await {
             Ok(taken) => {
                 let bytes = match taken.bytes {
                     TakenBytes::Inline(pieces) => NewBytes::Inline(pieces),
                     TakenBytes::Blob(writer) => NewBytes::Writer(writer),
                 };
-                Ok((taken.md5.or(info.md5), bytes))
+                Ok(Copied {
+                    md5: taken.md5.or(info.md5),
+                    bytes,
+                    sealing: taken.sealing,
+                    new_key: cipher.map(|(_, key)| key),
+                })
             }
             Err(IntakeError::Store(failure)) => Err(failure.into()),
             Err(error) => {
@@ -189,9 +224,10 @@ impl Core {
         }
     }
 
-    /// Changes the head and nothing else. The headers are always the request's. `None` where the bucket keeps versions meanwhile.
+    /// Changes the head and nothing else, unless the bytes are to be encrypted. The headers are always the request's. `None` where
+    /// the bucket keeps versions meanwhile.
     async fn copy_onto_itself(
-        &self,
+        self: &Arc<Self>,
         place: &Place,
         input: &CopyInput<'_>,
     ) -> Result<Option<CopyOutput>, CopyError> {
@@ -217,6 +253,13 @@ impl Core {
             }
             self.check_size(seen.length, true, seen.storage_class != class)?;
             let (length, crc64) = (seen.length, seen.crc64);
+            if input.encrypt == Encrypt::Named
+                && seen.sealing.is_none()
+                && matches!(seen.kind, Kind::Normal { .. } | Kind::Multipart { .. })
+            {
+                return self.encrypt_in_place(place, input, seen, class).await.map(Some);
+            }
+            let encrypted = seen.sealing.is_some();
             let new = self.edited(input, seen.clone(), class);
             if let Some(written) = self.replace_head(place, &input.key, seen, new).await? {
                 return Ok(Some(CopyOutput {
@@ -226,6 +269,7 @@ impl Core {
                     last_modified: written.modified_s,
                     source_version_id: None,
                     version_id: written.version_id,
+                    encrypted,
                 }));
             }
             let now = self.place::<CopyError>(&input.bucket).await?;
@@ -234,6 +278,44 @@ impl Core {
             }
         }
         Err(Failure::Busy.into())
+    }
+
+    /// Replaces an object by itself, encrypted. Whoever changes it meanwhile wins, and this is to be sent again.
+    async fn encrypt_in_place(
+        self: &Arc<Self>,
+        place: &Place,
+        input: &CopyInput<'_>,
+        seen: Head,
+        class: StorageClass,
+    ) -> Result<CopyOutput, CopyError> {
+        self.check_protected::<CopyError>(place, &input.key).await?;
+        let source = self.get(&input.bucket, &input.key, None).await.map_err(of_source)?;
+        let copied = self.take_copy(place, &input.key, &source, true).await?;
+        let new = self.edited(input, seen.clone(), class);
+        let version = NewVersion {
+            kind: new.kind,
+            length: new.length,
+            crc64: new.crc64,
+            attributes: new.attributes,
+            acl: new.acl,
+            tags: new.tags,
+            storage_class: new.storage_class,
+            sealing: copied.sealing,
+            new_key: copied.new_key,
+            over: Some(Box::new(seen)),
+        };
+        let (place, key) = (place.clone(), input.key.clone());
+        let written = self.write_version::<CopyError>(place, key, version, copied.bytes, false);
+        let written = written.await?;
+        Ok(CopyOutput {
+            etag: written.etag,
+            crc64: new.crc64,
+            length: new.length,
+            last_modified: written.modified_s,
+            version_id: written.version_id,
+            source_version_id: None,
+            encrypted: true,
+        })
     }
 
     fn edited(&self, input: &CopyInput<'_>, seen: Head, class: StorageClass) -> Head {

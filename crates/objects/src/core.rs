@@ -3,6 +3,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use ossia_keys::MasterKeys;
 use ossia_store::{
     BlobError, BlobId, Decision, NotBrought, Partition, Store, View, Writes, transact,
 };
@@ -20,7 +21,7 @@ use crate::{
     readers::Readers,
     reaper::Signals,
     records::{BucketRecord, BucketState, Catalogue, Damage, Stored},
-    scrub,
+    rewrap, scrub,
     stat::StatCache,
     words::{BucketName, ObjectKey},
 };
@@ -39,11 +40,13 @@ const DETACHED_WAIT: Duration = Duration::from_secs(10);
 pub(crate) struct Core {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) keys: Arc<MasterKeys>,
     pub(crate) settings: Settings,
     pub(crate) readers: Arc<Readers>,
     pub(crate) reaper: Arc<Signals>,
     pub(crate) packer: Arc<Packer>,
     pub(crate) scrub: scrub::Told,
+    pub(crate) rewraps: rewrap::Told,
     pub(crate) lifecycle: lifecycle::Told,
     pub(crate) stats: StatCache,
     pub(crate) known: KnownBuckets,

@@ -1,5 +1,6 @@
 //! One enum per question asked; the store's own trouble is the same [`Failure`] in all of them.
 
+use ossia_keys::KeyId;
 use ossia_store::{BlobError, ReadError, Rejection, StoreError};
 use thiserror::Error;
 
@@ -23,6 +24,10 @@ pub enum Failure {
     /// Stored bytes do not match their checksum, or do not mean anything: never served, always told.
     #[error("damaged data: {0}")]
     Damaged(String),
+    /// What is encrypted cannot be read, or nothing can be encrypted: the master key that it takes is not there. Nothing happened.
+    /// It is named where something is sealed under it.
+    #[error("{}", no_master_key(*.0))]
+    NoMasterKey(Option<KeyId>),
     /// The medium could not be used; a change did not happen.
     #[error("input or output failed: {0}")]
     Io(String),
@@ -32,6 +37,13 @@ pub enum Failure {
     /// A mistake in this program; nothing happened.
     #[error("internal error: {0}")]
     Internal(String),
+}
+
+fn no_master_key(id: Option<KeyId>) -> String {
+    match id {
+        Some(id) => format!("it is encrypted under the master key {id}, which is not there"),
+        None => "there is no master key".into(),
+    }
 }
 
 impl From<ReadError> for Failure {

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     AppendError, Body, BodyError, Failure, PutError,
+    sealing::{Sealer, Sealing, sealed_length},
     words::{ObjectKey, crc64::Crc64},
 };
 
@@ -48,6 +49,8 @@ pub(crate) struct Taken {
     pub(crate) crc64: u64,
     pub(crate) md5: Option<[u8; 16]>,
     pub(crate) bytes: TakenBytes,
+    /// How the bytes are encrypted, if they are. Everything else is told of the plain ones.
+    pub(crate) sealing: Option<Sealing>,
 }
 
 /// Where a body's bytes are.
@@ -118,13 +121,14 @@ pub(crate) fn owner_partition(owner: &[u8]) -> Option<Partition> {
     (format == OWNER_FORMAT).then(|| Partition(u64::from_be_bytes(partition)))
 }
 
-/// Takes a body in.
+/// Takes a body in; through the sealer, if there is one.
 pub(crate) async fn take(
     store: &dyn Store,
     partition: Partition,
     key: &ObjectKey,
     mut body: Body,
     limits: Limits,
+    mut sealer: Option<Sealer>,
 ) -> Result<Taken, IntakeError> {
     if body.length.is_some_and(|length| length > limits.length_max) {
         return Err(IntakeError::TooLarge);
@@ -133,7 +137,11 @@ pub(crate) async fn take(
     let mut length = 0_u64;
     let mut crc = Crc64::new();
     let mut md5 = (limits.md5 || body.md5.is_some()).then(Md5Lane::new);
-    let mut sink = Sink::new(limits.inline_bytes_max);
+    let inline_bytes_max = match sealer {
+        Some(_) => usize::try_from(sealed_length(limits.inline_bytes_max as u64)),
+        None => Ok(limits.inline_bytes_max),
+    };
+    let mut sink = Sink::new(inline_bytes_max.unwrap_or(usize::MAX));
     while let Some(piece) = poll_fn(|cx| body.stream.as_mut().poll_next(cx)).await {
         let piece = piece.map_err(IntakeError::Body)?;
         if piece.is_empty() {
@@ -154,7 +162,13 @@ pub(crate) async fn take(
         if let Some(md5) = &mut md5 {
             md5.add(piece.clone()).await?;
         }
-        sink.add(store, || owner(partition, key), piece).await?;
+        let piece = match &mut sealer {
+            Some(sealer) => sealer.push(&piece)?,
+            None => piece,
+        };
+        if !piece.is_empty() {
+            sink.add(store, || owner(partition, key), piece).await?;
+        }
     }
     if body.length.is_some_and(|announced| length < announced) {
         return Err(IntakeError::Body(BodyError::Truncated));
@@ -170,7 +184,17 @@ pub(crate) async fn take(
     if body.crc64.is_some_and(|announced| announced != crc64) {
         return Err(IntakeError::CrcMismatch);
     }
-    Ok(Taken { length, crc64, md5, bytes: sink.into_bytes() })
+    let sealing = match sealer {
+        None => None,
+        Some(sealer) => {
+            let (sealing, last) = sealer.finish()?;
+            if !last.is_empty() {
+                sink.add(store, || owner(partition, key), last).await?;
+            }
+            Some(sealing)
+        }
+    };
+    Ok(Taken { length, crc64, md5, bytes: sink.into_bytes(), sealing })
 }
 
 /// Where the pieces go.

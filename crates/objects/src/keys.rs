@@ -6,6 +6,7 @@
 //!   B name                         catalogue: one bucket
 //!   C bucket id (8) kind (1)       a configuration of a bucket; under id 0 of the account
 //!   D bucket id (8)                a bucket that is gone but for what the reaper has to clear
+//!   K                              master keys that something was sealed under
 //!   S                              where the scrub is
 //!
 //! partition  bucket id << 16 | i,  i below the bucket's partition count; a key's i is its CRC-64 modulo that count:
@@ -17,6 +18,7 @@
 //!   p content id (16) end (8)      packed extent: the same, in the place of many small ones
 //!   s blob id (16)                 which content names this blob
 //!   t content id (16)              tombstone: content that was let go
+//!   k data key id (16)             a data key, sealed: of one object, or of an upload under way
 //!   m key' upload id (16)          an upload under way; key' is the key in the form of `multipart::names`
 //!   u upload id (16) number (2)    a part of an upload
 //!   x upload id (16)               an upload that is over, but for its parts
@@ -75,6 +77,8 @@ pub(crate) const PART: u8 = b'u';
 /// First byte of the key of an upload that is over.
 pub(crate) const LEFTOVER: u8 = b'x';
 const MAKING: u8 = b'y';
+/// First byte of a data key's key.
+pub(crate) const DATA_KEY: u8 = b'k';
 
 /// First byte of an extent's key.
 pub(crate) const EXTENT: u8 = b'c';
@@ -114,6 +118,21 @@ impl ContentId {
 /// The counters' key.
 pub(crate) fn counters() -> Bytes {
     Bytes::from_static(b"N")
+}
+
+/// The key of the record that names master keys.
+pub(crate) fn master_keys() -> Bytes {
+    Bytes::from_static(b"K")
+}
+
+/// The key of a data key.
+pub(crate) fn data_key(id: ContentId) -> Bytes {
+    tagged(DATA_KEY, &id.0)
+}
+
+/// The data key that a key names.
+pub(crate) fn data_key_id(key: &[u8]) -> Option<ContentId> {
+    ContentId::from_slice(key.get(1..)?)
 }
 
 /// The key of the scrub's place.

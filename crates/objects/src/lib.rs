@@ -50,7 +50,9 @@ mod reaper;
 mod records;
 mod restore;
 mod retention;
+mod rewrap;
 mod scrub;
+mod sealing;
 mod settings;
 mod stat;
 mod sweep;
@@ -83,7 +85,7 @@ pub use multipart::{
     UploadPartError, UploadPartInput,
 };
 pub use object::{
-    AppendInput, AppendOutput, CopyInput, CopyOutput, Creation, DeleteInput, DeleteOutput,
+    AppendInput, AppendOutput, CopyInput, CopyOutput, Creation, DeleteInput, DeleteOutput, Encrypt,
     ListInput, ListOutput, ObjectInfo, PutInput, PutOutput, SealInput, SealOutput,
 };
 pub use objects::{KeptBlobs, Objects};
@@ -94,6 +96,7 @@ pub use retention::{
     BucketWorm, DefaultRetention, Lifetime, ObjectRetention, ObjectWormRules, RETENTION_DAYS_MAX,
     RetentionChange, RetentionError, RetentionMode, RetentionPeriod, WormError,
 };
+pub use rewrap::{KeyFigures, keys_in_use};
 pub use scrub::{Scrub, ScrubFigures};
 pub use settings::{Packing, Settings};
 pub use symlink::{PutSymlinkInput, PutSymlinkOutput};

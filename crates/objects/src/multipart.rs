@@ -150,6 +150,11 @@ impl Core {
         let place = self.place::<InitiateUploadError>(&bucket).await?;
         self.check_overwrite::<InitiateUploadError>(&place, &key, forbid_overwrite).await?;
         let id = UploadId::random();
+        let partition = place.partition(&key);
+        let new_key = match creation.encrypted {
+            true => Some(self.new_cipher(partition)?.1),
+            false => None,
+        };
         let upload = Upload {
             initiated_ms: self.now_ms(),
             attributes: creation.attributes,
@@ -160,9 +165,10 @@ impl Core {
             last: 0,
             staged: None,
             stale: false,
+            key: new_key.as_ref().map(|key| key.id),
         };
         let (name, value) = (names::upload(&key, id), upload.encode());
-        let (partition, head) = (place.partition(&key), keys::head(&key));
+        let head = keys::head(&key);
         self.change_in(&place, partition, vec![head.clone()], Gate::Open, move |view, bucket| {
             let forbid = forbid_overwrite && bucket.versioning.is_none();
             if forbid && view.get(&head)?.is_some() {
@@ -170,6 +176,9 @@ impl Core {
             }
             let mut writes = Writes::none();
             writes.put(name.clone(), value.clone());
+            if let Some(key) = &new_key {
+                key.write(&mut writes);
+            }
             Ok((writes, id))
         })
         .await
@@ -186,7 +195,7 @@ impl Core {
             let upload = read_upload::<UploadError>(view, &name)?;
             let mut writes = Writes::none();
             writes.delete(name.clone());
-            let left = Leftover { when_ms, content: upload.staged, kept: false };
+            let left = Leftover { when_ms, content: upload.staged, kept: false, key: upload.key };
             writes.put(names::leftover(id), left.encode());
             Ok((writes, ()))
         })
@@ -225,6 +234,7 @@ fn info(key: ObjectKey, id: UploadId, upload: Upload) -> UploadInfo {
         storage_class: upload.storage_class,
         acl: upload.acl,
         attributes: upload.attributes,
+        encrypted: upload.key.is_some(),
     }
 }
 

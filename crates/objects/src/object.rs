@@ -19,6 +19,8 @@ pub struct Creation {
     pub tags: Vec<(String, String)>,
     /// Its class; `None` takes the bucket's.
     pub storage_class: Option<StorageClass>,
+    /// Whether its bytes are encrypted at rest.
+    pub encrypted: bool,
 }
 
 /// What is known of an object without reading its bytes.
@@ -54,6 +56,8 @@ pub struct ObjectInfo {
     pub version_id: Option<VersionId>,
     /// What happened to it beside its content.
     pub lifetime: Lifetime,
+    /// Whether its bytes are encrypted at rest.
+    pub encrypted: bool,
 }
 
 /// Puts an object, replacing what is there.
@@ -86,6 +90,8 @@ pub struct PutOutput {
     pub last_modified: u64,
     /// Its version, in a bucket that has or had versions.
     pub version_id: Option<VersionId>,
+    /// Whether it is encrypted at rest.
+    pub encrypted: bool,
 }
 
 /// Appends to an object, or creates it.
@@ -120,6 +126,8 @@ pub struct AppendOutput {
     pub created: bool,
     /// The object's version, in a bucket that has or had versions.
     pub version_id: Option<VersionId>,
+    /// Whether it is encrypted at rest, as its first append asked for.
+    pub encrypted: bool,
 }
 
 /// Seals an appendable object.
@@ -199,6 +207,20 @@ pub struct CopyInput<'a> {
     pub storage_class: Option<StorageClass>,
     /// Refuse when an object is there.
     pub forbid_overwrite: bool,
+    /// Whether the destination is encrypted at rest; the source's encryption is not inherited.
+    pub encrypt: Encrypt,
+}
+
+/// Whether a copy is encrypted at rest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Encrypt {
+    /// It is not; a copy of an object onto itself stays as it is.
+    #[default]
+    No,
+    /// It is, by what the bucket does; a copy of an object onto itself stays as it is.
+    ByDefault,
+    /// It is, since the request says so.
+    Named,
 }
 
 /// An object was copied.
@@ -216,6 +238,8 @@ pub struct CopyOutput {
     pub version_id: Option<VersionId>,
     /// The source's version, in a bucket that has or had versions.
     pub source_version_id: Option<VersionId>,
+    /// Whether the new object is encrypted at rest.
+    pub encrypted: bool,
 }
 
 /// Which objects to list.

@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use ossia_keys::MasterKeys;
 use ossia_store::{Health, Store};
 use tokio::sync::{OwnedRwLockWriteGuard, Semaphore};
 
@@ -9,17 +10,17 @@ use crate::{
     AppendError, AppendInput, AppendOutput, Bucket, BucketError, BucketRules, BucketStat,
     BucketUsage, Clock, ConfigEntries, ConfigError, ConfigKind, CopyError, CopyInput, CopyOutput,
     CreateBucketError, CreateBucketInput, DeleteBucketError, DeleteError, DeleteIf, DeleteInput,
-    DeleteOutput, EditOutput, Failure, ListBucketsInput, ListBucketsOutput, ListError, ListInput,
-    ListOutput, ListVersionsInput, ListVersionsOutput, ObjectInfo, OpenError, OpenObject, PutError,
-    PutInput, PutOutput, PutSymlinkInput, PutSymlinkOutput, ReadObjectError, ScrubFigures,
-    SealError, SealInput, SealOutput, Settings, VersionId,
+    DeleteOutput, EditOutput, Failure, KeyFigures, ListBucketsInput, ListBucketsOutput, ListError,
+    ListInput, ListOutput, ListVersionsInput, ListVersionsOutput, ObjectInfo, OpenError,
+    OpenObject, PutError, PutInput, PutOutput, PutSymlinkInput, PutSymlinkOutput, ReadObjectError,
+    ScrubFigures, SealError, SealInput, SealOutput, Settings, VersionId,
     background::Background,
     core::{Core, DETACHED_MAX},
     known::KnownBuckets,
     lifecycle,
     multipart::Completions,
     packer::{Packer, PackerTask},
-    reaper, scrub,
+    reaper, rewrap, scrub,
     stat::StatCache,
     words::{BucketAcl, BucketName, ObjectAcl, ObjectKey, Versioning},
 };
@@ -39,6 +40,7 @@ pub struct Objects {
     packer: Arc<PackerTask>,
     scrub: Arc<Background>,
     lifecycle: Arc<Background>,
+    rewrap: Arc<Background>,
 }
 
 impl fmt::Debug for Objects {
@@ -48,7 +50,7 @@ impl fmt::Debug for Objects {
 }
 
 impl Objects {
-    /// Opens the object layer: settles what an earlier run left in staging, resumes bucket deletions, starts the reaper
+    /// Opens the object layer without master keys: settles what an earlier run left in staging, resumes bucket deletions, starts the reaper
     /// and the packer.
     ///
     /// # Errors
@@ -58,11 +60,25 @@ impl Objects {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Result<Self, OpenError> {
+        Self::open_with(store, clock, settings, Arc::new(MasterKeys::none())).await
+    }
+
+    /// The same with master keys: objects can be encrypted, and those that are can be read, as far as their keys are there.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open_with(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+        keys: Arc<MasterKeys>,
+    ) -> Result<Self, OpenError> {
         let settings = settings.clamped();
         let packer = Arc::new(Packer::new(settings.packing.clone()));
         let core = Core {
             store,
             clock,
+            keys,
             known: KnownBuckets::new(settings.buckets_known_max),
             detached: Arc::new(Semaphore::new(DETACHED_MAX)),
             settings,
@@ -70,21 +86,28 @@ impl Objects {
             reaper: Arc::default(),
             packer,
             scrub: scrub::Told::default(),
+            rewraps: rewrap::Told::default(),
             lifecycle: lifecycle::Told::default(),
             stats: StatCache::default(),
             completions: Completions::default(),
         };
         let core = Arc::new(core);
         core.sweep().await?;
+        if let Err(failure) = core.note_master_key().await {
+            // A store that takes no writes is read all the same.
+            tracing::warn!(%failure, "the master key could not be noted");
+        }
         let reaper = Arc::new(reaper::start(Arc::clone(&core)));
         let packer = Arc::new(PackerTask::start(Arc::clone(&core)));
         let scrub = Arc::new(scrub::start(Arc::clone(&core)));
         let lifecycle = Arc::new(lifecycle::start(Arc::clone(&core)));
-        Ok(Self { core, reaper, packer, scrub, lifecycle })
+        let rewrap = Arc::new(rewrap::start(Arc::clone(&core)));
+        Ok(Self { core, reaper, packer, scrub, lifecycle, rewrap })
     }
 
     /// Stops background work, in bounded time. The store stays open.
     pub async fn close(&self) {
+        self.rewrap.stop().await;
         self.lifecycle.stop().await;
         self.scrub.stop().await;
         self.packer.stop().await;
@@ -99,6 +122,11 @@ impl Objects {
     /// What the scrub has come to.
     pub fn scrub(&self) -> ScrubFigures {
         self.core.scrub.figures()
+    }
+
+    /// What has become of data keys after a rotation of the master key.
+    pub fn keys(&self) -> KeyFigures {
+        self.core.rewraps.figures()
     }
 
     /// Keeps every blob that a record names, or has named until now, until what this returns is dropped: for a backup. Deleting goes

@@ -32,6 +32,7 @@ use crate::{
     keys::{self, ContentId},
     packer::Pace,
     records::{Damage, Extent, Reference, Source, Stored, Tombstone},
+    sealing::{At, Cipher, Sealing, Window, check_extent},
     words::crc64::{self, Crc64},
 };
 
@@ -97,6 +98,8 @@ struct Staged {
     pieces: Vec<Piece>,
     /// The CRC-64 of all bytes up to the end of each batch.
     sums: Vec<u64>,
+    /// How the blob is encrypted, if the content is.
+    sealing: Option<Sealing>,
 }
 
 impl Core {
@@ -238,6 +241,23 @@ impl Core {
         pieces: Vec<Piece>,
         pace: &mut Pace<'_>,
     ) -> Result<Option<Staged>, Failure> {
+        let first = pieces.first().map(|piece| (piece.start(), piece.extent.sealing));
+        let Some((start, sealing)) = first else { return Ok(None) };
+        let cipher = match sealing {
+            None => None,
+            // It goes with its content.
+            Some(sealing) => match self.cipher(partition, sealing.key).await? {
+                Some(cipher) => Some(cipher),
+                None => return Ok(None),
+            },
+        };
+        let key = cipher.as_ref().map(Cipher::id);
+        for piece in &pieces {
+            check_extent(&piece.extent, key)?;
+        }
+        // A run of its own: what was encrypted before is opened, and closed again under another salt.
+        let mut sealer =
+            cipher.as_ref().map(|cipher| cipher.sealer(At::Position(start))).transpose()?;
         let owner = intake::owner_with_hint(partition, HINT);
         let mut writer = self.store.create(owner).await?;
         let mut sum = Crc64::new();
@@ -245,9 +265,14 @@ impl Core {
         let mut done = 0;
         while let Some(rest) = pieces.get(done..).filter(|rest| !rest.is_empty()) {
             let group = rest.get(..group_length(rest)).unwrap_or(rest);
-            let Some(read) = self.read_group(partition, group).await? else {
+            let Some(mut read) = self.read_group(partition, group).await? else {
                 return Ok(None);
             };
+            if let Some(cipher) = &cipher {
+                for (piece, bytes) in group.iter().zip(&mut read) {
+                    *bytes = cipher.open_extent(&piece.extent, piece.start(), bytes)?;
+                }
+            }
             let bytes = read.iter().map(Bytes::len).sum();
             let mut joined = BytesMut::with_capacity(if read.len() > 1 { bytes } else { 0 });
             for (piece, bytes) in group.iter().zip(&read) {
@@ -265,14 +290,29 @@ impl Core {
                 }
             }
             let only = read.into_iter().next().filter(|_| joined.is_empty());
-            writer.write(only.unwrap_or_else(|| joined.freeze())).await?;
+            let bytes = only.unwrap_or_else(|| joined.freeze());
+            let bytes = match &mut sealer {
+                Some(sealer) => sealer.push(&bytes)?,
+                None => bytes,
+            };
+            if !bytes.is_empty() {
+                writer.write(bytes).await?;
+            }
             pace.rest().await;
             if self.packer.is_stopping() {
                 return Ok(None);
             }
         }
+        let sealing = match sealer {
+            None => None,
+            Some(sealer) => {
+                let (sealing, last) = sealer.finish()?;
+                writer.write(last).await?;
+                Some(sealing)
+            }
+        };
         let blob = writer.finish().await?;
-        Ok(Some(Staged { id: blob.id, pieces, sums }))
+        Ok(Some(Staged { id: blob.id, pieces, sums, sealing }))
     }
 
     /// The bytes of extents of one kind, in their order. `None` when one is gone.
@@ -282,13 +322,16 @@ impl Core {
         group: &[Piece],
     ) -> Result<Option<Vec<Bytes>>, Failure> {
         if let [Piece { extent, .. }] = group
-            && let Extent { length, source: Source::Blob { id, offset }, .. } = *extent
+            && let Extent { length, source: Source::Blob { id, offset }, sealing, .. } = *extent
         {
             let reader = match self.store.open(id).await {
                 Err(BlobError::NotFound) => return Ok(None),
                 told => told?,
             };
-            let length = usize::try_from(length).map_err(|_| too_long())?;
+            let length = match sealing {
+                Some(sealing) => Window::of(sealing.length, 0, length).length,
+                None => usize::try_from(length).map_err(|_| too_long())?,
+            };
             return Ok(Some(vec![reader.read(offset, length).await?]));
         }
         let wanted =
@@ -312,7 +355,7 @@ impl Core {
         content: ContentId,
         staged: Staged,
     ) -> Result<Told, Failure> {
-        let Staged { id, pieces, sums } = staged;
+        let Staged { id, pieces, sums, sealing } = staged;
         let mut pace = Pace::new(&self.packer);
         let mut whole: Option<(u64, Extent)> = None;
         let mut told = Ok(Told::Named);
@@ -332,13 +375,15 @@ impl Core {
                 pieces: before.into_iter().chain(batch.iter().cloned()).collect(),
                 blob: id,
                 end,
-                extent: Extent { length, crc64, source },
+                extent: Extent { length, crc64, source, sealing },
                 retired: ContentId::new(self.now_ms()),
                 now_ms: self.now_ms(),
             };
             let retires = swap.retires();
             match self.swap(partition, swap).await {
-                Ok(Told::Named) => whole = Some((end, Extent { length, crc64, source })),
+                Ok(Told::Named) => {
+                    whole = Some((end, Extent { length, crc64, source, sealing }));
+                }
                 other => {
                     told = other;
                     break;
@@ -440,6 +485,7 @@ impl Swap {
                 length: 0,
                 blobs: retired,
                 readers_of: Some(self.content),
+                key: None,
             };
             writes.put(keys::tombstone(self.retired), tombstone.encode());
         }
@@ -458,6 +504,10 @@ impl Tier {
 }
 
 impl Piece {
+    fn start(&self) -> u64 {
+        self.end.saturating_sub(self.extent.length)
+    }
+
     fn read(key: Bytes, record: &Record) -> Result<Self, Damage> {
         let extent = Extent::decode(&record.value)?;
         let end = keys::extent_end(&key).filter(|&end| end >= extent.length);

@@ -245,7 +245,8 @@ impl Backlog {
                 (run.not_before, run.failures) = (None, 0);
             }
             // Left as it is: nothing makes it whole again, but what is damaged may be let go.
-            Err(Failure::Damaged(_)) => {
+            // Nor can anything be packed without its master key.
+            Err(Failure::Damaged(_) | Failure::NoMasterKey(_)) => {
                 (run.bytes, run.extents) = (0, 0);
                 run.not_before = Some(now + settings.walk_interval);
             }

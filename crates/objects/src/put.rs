@@ -7,6 +7,7 @@ use crate::{
     core::Core,
     intake::{self, Limits, Taken, TakenBytes},
     records::Kind,
+    sealing::At,
     version::{NewBytes, NewVersion},
 };
 
@@ -23,8 +24,16 @@ impl Core {
             // The ETag is made of it.
             md5: true,
         };
-        let taken = intake::take(&*self.store, place.partition(&key), &key, body, limits).await;
-        let Taken { length, crc64, md5, bytes } = taken.map_err(|error| error.into_put(max))?;
+        let partition = place.partition(&key);
+        let cipher = match creation.encrypted {
+            true => Some(self.new_cipher(partition)?),
+            false => None,
+        };
+        let sealer =
+            cipher.as_ref().map(|(cipher, _)| cipher.sealer(At::Position(0))).transpose()?;
+        let taken = intake::take(&*self.store, partition, &key, body, limits, sealer).await;
+        let Taken { length, crc64, md5, bytes, sealing } =
+            taken.map_err(|error| error.into_put(max))?;
         let md5 = md5.ok_or_else(|| Failure::Internal("a put without an MD5".into()))?;
         let version = NewVersion {
             kind: Kind::Normal { md5 },
@@ -34,6 +43,9 @@ impl Core {
             acl: creation.acl,
             tags: creation.tags,
             storage_class: creation.storage_class.unwrap_or(place.catalogue.storage_class),
+            sealing,
+            new_key: cipher.map(|(_, key)| key),
+            over: None,
         };
         let bytes = match bytes {
             TakenBytes::Inline(pieces) => NewBytes::Inline(pieces),
@@ -48,6 +60,7 @@ impl Core {
             length,
             last_modified: written.modified_s,
             version_id: written.version_id,
+            encrypted: sealing.is_some(),
         })
     }
 }

@@ -28,7 +28,8 @@ use crate::{
     intake::Md5Lane,
     keys::{self, ContentId},
     readers,
-    records::{Content, Damage, Extent, Head, Source, Stored},
+    records::{Content, Damage, Extent, Head, HeadSealing, Source, Stored},
+    sealing::{Cipher, Sealing, Window, check_extent, sealed_length},
     versioning::Names,
     words::{BucketName, ObjectKey, ObjectType},
 };
@@ -74,9 +75,21 @@ impl Core {
             // Before the head is read: from here on the reaper waits for us.
             let ticket = self.readers.ticket();
             let Located { at, record, head } = self.locate(place, key, version).await?;
+            let cipher = match head.sealing {
+                None => None,
+                Some(sealing) => match self.cipher(partition, sealing.key).await? {
+                    Some(cipher) => Some(cipher),
+                    // It goes with its object.
+                    None if self.has_changed(partition, &at, &record).await? => continue,
+                    None => {
+                        return Err(Failure::from(Damage::new("data key", "it is missing")).into());
+                    }
+                },
+            };
             let held = match head.content {
                 Content::Extents(content) => Held::Extents(Arc::new(Extents {
                     store: Arc::clone(&self.store),
+                    cipher,
                     partition,
                     content,
                     // Of what was made of appends or of parts some runs may be packed.
@@ -88,7 +101,8 @@ impl Core {
                     piece_bytes: self.settings.read_piece_bytes,
                     _pin: ticket.pin(content),
                 })),
-                Content::Inline => match self.inline(partition, &at, &record, &head).await? {
+                Content::Inline => match self.inline(partition, &at, &record, &head, cipher).await?
+                {
                     Some(bytes) => {
                         Held::Inline { bytes, piece_bytes: self.settings.read_piece_bytes }
                     }
@@ -203,6 +217,7 @@ impl Core {
         head_key: &Bytes,
         record: &Record,
         head: &Head,
+        cipher: Option<Cipher>,
     ) -> Result<Option<Bytes>, Failure> {
         if head.length == 0 {
             return Ok(Some(Bytes::new()));
@@ -213,11 +228,32 @@ impl Core {
             Err(ReadError::Gone) => return Ok(None),
             told => told?.pop().unwrap_or_default(),
         };
-        if bytes.len() as u64 != head.length {
+        let run = inline_run(head)?;
+        if bytes.len() as u64 != run.map_or(head.length, |run| sealed_length(run.length)) {
             return Err(Damage::new("head", "its body has another length").into());
         }
-        Ok(Some(bytes))
+        let (Some(run), Some(cipher)) = (run, cipher) else { return Ok(Some(bytes)) };
+        let window = Window::of(run.length, 0, run.length);
+        cipher.open(&run, run.at(0), &window, &bytes).map(Some)
     }
+
+    /// Whether the record under a key is another one than this.
+    async fn has_changed(
+        &self,
+        partition: Partition,
+        at: &Bytes,
+        seen: &Record,
+    ) -> Result<bool, Failure> {
+        let now = self.store.get(partition, at.clone()).await?;
+        Ok(now.is_none_or(|now| now.value != seen.value))
+    }
+}
+
+/// The run that an encrypted object's own payload is.
+pub(crate) fn inline_run(head: &Head) -> Result<Option<Sealing>, Damage> {
+    let Some(HeadSealing { key, salt }) = head.sealing else { return Ok(None) };
+    let salt = salt.ok_or_else(|| Damage::new("head", "an encrypted body without its salt"))?;
+    Ok(Some(Sealing { key, salt, part: None, length: head.length }))
 }
 
 /// A version's record, and the key that it stands under.
@@ -254,6 +290,8 @@ enum Held {
 
 struct Extents {
     store: Arc<dyn Store>,
+    /// Of an encrypted object.
+    cipher: Option<Cipher>,
     partition: Partition,
     content: ContentId,
     /// The length of content that was not appended to, and so has mostly one extent.
@@ -296,14 +334,23 @@ impl OpenObject {
         }
     }
 
-    /// The one blob that is the whole object, if it lies so.
-    pub(crate) async fn whole_blob(&self) -> Result<Option<BlobId>, Failure> {
+    /// Its data key, if it is encrypted and has extents.
+    pub(crate) fn cipher(&self) -> Option<&Cipher> {
+        match &self.held {
+            Held::Extents(extents) => extents.cipher.as_ref(),
+            Held::Inline { .. } => None,
+        }
+    }
+
+    /// The one blob that is the whole object, if it lies so, and how it is encrypted.
+    pub(crate) async fn whole_blob(&self) -> Result<Option<(BlobId, Option<Sealing>)>, Failure> {
         let Held::Extents(extents) = &self.held else {
             return Ok(None);
         };
         let (found, _) = extents.page(keys::extent(extents.content, 0), 1).await?;
-        let Some(Found { end, length, source: FoundSource::Blob { id, offset: 0 }, .. }) =
-            found.first()
+        let Some(Found {
+            end, length, source: FoundSource::Blob { id, offset: 0 }, sealing, ..
+        }) = found.first()
         else {
             return Ok(None);
         };
@@ -312,7 +359,9 @@ impl OpenObject {
         }
         // A packed blob may hold more than this object.
         let blob = extents.store.open(*id).await?;
-        Ok((blob.length() == *length).then_some(*id))
+        let stored = sealing.map_or(*length, |sealing| sealed_length(sealing.length));
+        let whole = blob.length() == stored && sealing.is_none_or(|s| s.length == *length);
+        Ok(whole.then_some((*id, *sealing)))
     }
 }
 
@@ -411,6 +460,7 @@ struct Found {
     end: u64,
     length: u64,
     source: FoundSource,
+    sealing: Option<Sealing>,
 }
 
 enum FoundSource {
@@ -516,14 +566,21 @@ impl Cursor {
         id: BlobId,
         offset: u64,
     ) -> Result<Bytes, Failure> {
-        let (start, end) = match self.queue.front() {
-            Some(found) => (found.start(), found.end.min(self.end)),
+        let (start, end, sealing) = match self.queue.front() {
+            Some(found) => (found.start(), found.end.min(self.end), found.sealing),
             None => return Err(Failure::Internal("no extent at hand".into())),
         };
         let in_blob = offset + (self.position - start);
         // Pieces end at multiples of their length in the blob: a store verifies whole blocks, and none is then read twice.
         let piece_bytes = self.piece_bytes as u64;
-        let length = (end - self.position).min(piece_bytes - in_blob % piece_bytes);
+        let (length, run) = match sealing {
+            None => ((end - self.position).min(piece_bytes - in_blob % piece_bytes), None),
+            Some(sealing) => {
+                let from = self.position - start;
+                let to = Window::reach(from, end - start, self.piece_bytes);
+                (to - from, Some((sealing, Window::of(sealing.length, from, to))))
+            }
+        };
         if self.blob.as_ref().is_none_or(|(open, _)| *open != id) {
             self.blob = Some((id, extents.store.open(id).await?));
         }
@@ -531,9 +588,14 @@ impl Cursor {
             return Err(Failure::Internal("no blob at hand".into()));
         };
         let wanted = usize::try_from(length).unwrap_or(self.piece_bytes);
-        let bytes = reader.read(in_blob, wanted).await?;
-        if bytes.len() != wanted {
+        let (from, stored) =
+            run.map_or((in_blob, wanted), |(_, window)| (window.offset, window.length));
+        let mut bytes = reader.read(from, stored).await?;
+        if bytes.len() != stored {
             return Err(Failure::Damaged("a blob gave fewer bytes than it has".into()));
+        }
+        if let Some((sealing, window)) = run {
+            bytes = extents.key()?.open(&sealing, sealing.at(start), &window, &bytes)?;
         }
         if self.position + length == end {
             self.queue.pop_front();
@@ -576,12 +638,21 @@ impl Cursor {
         let mut position = self.position;
         for payload in payloads {
             let Some(found) = self.queue.pop_front() else { break };
-            if payload.len() as u64 != found.length {
+            let start = found.start();
+            let (from, to) = (position - start, found.end.min(self.end) - start);
+            let stored = found.sealing.map_or(found.length, |run| sealed_length(run.length));
+            if payload.len() as u64 != stored {
                 return Err(Damage::new("extent", "its payload has another length").into());
             }
-            let from = (position - found.start()) as usize;
-            let to = (found.end.min(self.end) - found.start()) as usize;
-            let part = payload.slice(from..to);
+            let part = match found.sealing {
+                None => payload.slice(from as usize..to as usize),
+                Some(run) => {
+                    let window = Window::of(run.length, from, to);
+                    let first = window.offset as usize;
+                    let stored = payload.slice(first..first + window.length);
+                    extents.key()?.open(&run, run.at(start), &window, &stored)?
+                }
+            };
             position = found.end;
             match count {
                 1 => only = part,
@@ -599,7 +670,7 @@ impl Extents {
         let Some(record) = self.store.get(self.partition, key.clone()).await? else {
             return Ok(None);
         };
-        Ok(Some(Found::new(key, &record)?).filter(|found| found.length == length))
+        Ok(Some(self.found(key, &record)?).filter(|found| found.length == length))
     }
 
     /// Extents from the one on that holds a position.
@@ -613,7 +684,7 @@ impl Extents {
         }
         let found = extents::at(&*self.store, self.partition, self.content, position, limit);
         let found = found.await?.into_iter();
-        Ok(found.map(|(key, record)| Found::new(key, &record)).collect::<Result<_, _>>()?)
+        Ok(found.map(|(key, record)| self.found(key, &record)).collect::<Result<_, _>>()?)
     }
 
     /// Extents from a key on, at least one unless there is none, and where to go on.
@@ -630,7 +701,7 @@ impl Extents {
             let mut found = Vec::with_capacity(page.items.len());
             for item in page.items {
                 if let Item::Record(key, record) = item {
-                    found.push(Found::new(key, &record)?);
+                    found.push(self.found(key, &record)?);
                 }
             }
             match page.resume {
@@ -641,9 +712,14 @@ impl Extents {
     }
 }
 
-impl Found {
-    fn new(key: Bytes, record: &Record) -> Result<Self, Damage> {
+impl Extents {
+    fn key(&self) -> Result<&Cipher, Failure> {
+        self.cipher.as_ref().ok_or_else(|| Failure::Internal("no data key at hand".into()))
+    }
+
+    fn found(&self, key: Bytes, record: &Record) -> Result<Found, Damage> {
         let extent = Extent::decode(&record.value)?;
+        check_extent(&extent, self.cipher.as_ref().map(Cipher::id))?;
         let end = keys::extent_end(&key).filter(|&end| end >= extent.length);
         let end = end.ok_or_else(|| Damage::new("extent", "its key does not fit its length"))?;
         let source = match extent.source {
@@ -653,6 +729,7 @@ impl Found {
                 FoundSource::Payload(record.payload.ok_or_else(missing)?)
             }
         };
-        Ok(Self { key, end, length: extent.length, source })
+        let Extent { length, sealing, .. } = extent;
+        Ok(Found { key, end, length, source, sealing })
     }
 }

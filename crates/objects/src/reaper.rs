@@ -306,7 +306,12 @@ impl Core {
             }
             match &value {
                 Some(value) => writes.put(key.clone(), value.clone()),
-                None => writes.delete(key.clone()),
+                None => {
+                    writes.delete(key.clone());
+                    if let Some(data_key) = tombstone.key {
+                        writes.delete(keys::data_key(data_key));
+                    }
+                }
             }
             Ok((writes, true))
         })

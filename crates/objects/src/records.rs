@@ -7,6 +7,7 @@ mod bucket;
 mod config;
 mod content;
 mod head;
+mod key;
 mod retention;
 mod upload;
 
@@ -20,7 +21,8 @@ use crate::Failure;
 pub(crate) use bucket::{BucketRecord, BucketState, Catalogue, Counters, Dropped};
 pub(crate) use config::ConfigRecord;
 pub(crate) use content::{Extent, Reference, Source, Tombstone};
-pub(crate) use head::{Below, Content, Head, Kind};
+pub(crate) use head::{Below, Content, Head, HeadSealing, Kind};
+pub(crate) use key::{KeyRecord, MasterKeysNoted};
 pub use retention::{DefaultRetention, ObjectRetention, RetentionMode, RetentionPeriod};
 pub(crate) use retention::{Life, ObjectWorm, Restore, Retention, Worm};
 pub(crate) use upload::{Leftover, Making, Part, Upload};
@@ -29,6 +31,9 @@ pub(crate) use upload::{Leftover, Making, Part, Upload};
 const FORMAT: u8 = 1;
 /// The format of what a program that knows no versions must not touch.
 const FORMAT_VERSIONS: u8 = 2;
+
+/// The format of what is encrypted: a program that does not know of it would hand out what is stored.
+const FORMAT_SEALED: u8 = 3;
 
 /// A record that does not mean anything.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

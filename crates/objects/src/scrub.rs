@@ -215,7 +215,8 @@ impl Core {
             }
         };
         let (store, readers) = (Arc::clone(&self.store), Arc::clone(&self.readers));
-        let checker = Checker::new(store, readers, &options, false, Box::new(tell));
+        let keys = Arc::clone(&self.keys);
+        let checker = Checker::new(store, readers, keys, &options, false, Box::new(tell));
         let mut round = Round { core: self, checker, noted: Instant::now(), seen: (0, 0, 0) };
         let first = keys::tagged(keys::CATALOGUE, &place.bucket);
         let mut next = Some(first);

@@ -54,6 +54,9 @@ impl Core {
             acl: creation.acl,
             tags: creation.tags,
             storage_class: class,
+            sealing: None,
+            new_key: None,
+            over: None,
         };
         let bytes = NewBytes::Inline(Vec::new());
         let written =
@@ -70,6 +73,7 @@ impl ObjectInfo {
             crc64: target.crc64,
             etag: target.etag.clone(),
             md5: target.md5,
+            encrypted: target.encrypted,
             last_modified: self.last_modified.max(target.last_modified),
             ..self
         }

@@ -10,9 +10,11 @@ use crate::{
     core::{Core, Gate, OperationError, Place, Verdict, refuse},
     keys::{self, ContentId},
     records::{
-        Below, Content, Extent, Head, Kind, Life, Reference, Retention, Source, Stored, Tombstone,
+        Below, Content, Extent, Head, HeadSealing, Kind, Life, Reference, Retention, Source,
+        Stored, Tombstone,
     },
     retention,
+    sealing::{NewKey, Sealing},
     versioning::{self, Names, read_current},
     words::{Attributes, ObjectAcl, ObjectKey, StorageClass},
 };
@@ -27,6 +29,12 @@ pub(crate) struct NewVersion {
     pub(crate) acl: ObjectAcl,
     pub(crate) tags: Vec<(String, String)>,
     pub(crate) storage_class: StorageClass,
+    /// How its bytes are encrypted, if they are.
+    pub(crate) sealing: Option<Sealing>,
+    /// The data key that comes with it.
+    pub(crate) new_key: Option<NewKey>,
+    /// What it must replace; else nothing happens.
+    pub(crate) over: Option<Box<Head>>,
 }
 
 /// Where its bytes come from.
@@ -156,6 +164,11 @@ impl Core {
                 if forbid_overwrite && bucket.versioning.is_none() && old.is_some() {
                     return refuse(E::already_exists());
                 }
+                if let Some(over) = &version.over
+                    && (old.as_ref() != Some(&**over) || bucket.versioning.is_some())
+                {
+                    return refuse(crate::Failure::Busy.into());
+                }
                 if retention::forbids_over(bucket, old.as_ref(), stamp.now_ms) {
                     return refuse(E::immutable());
                 }
@@ -167,11 +180,16 @@ impl Core {
                 let mut head = new_head(&version, content, old.as_ref(), retention, stamp.now_ms);
                 let mut writes = Writes::none();
                 let mut payload = Payload::None;
+                if let Some(key) = &version.new_key {
+                    key.write(&mut writes);
+                }
                 match &named {
                     Named::Inline(pieces) => payload = Payload::New(pieces.clone()),
                     Named::Blob(content, blob) => {
                         let source = Source::Blob { id: *blob, offset: 0 };
-                        let extent = Extent { length: head.length, crc64: head.crc64, source };
+                        let (length, crc64) = (head.length, head.crc64);
+                        let sealing = version.sealing;
+                        let extent = Extent { length, crc64, source, sealing };
                         put_extent(&mut writes, *content, head.length, extent, Payload::None);
                     }
                 }
@@ -254,6 +272,10 @@ pub(crate) fn new_head(
         below: Below::default(),
         noncurrent_s: None,
         life: Life { retention: retention.of_new(modified_s), ..Life::default() },
+        sealing: version.sealing.map(|sealing| HeadSealing {
+            key: sealing.key,
+            salt: (content == Content::Inline).then_some(sealing.salt),
+        }),
     }
 }
 
@@ -276,13 +298,18 @@ pub(crate) fn put_extent(
     writes.put_with(keys::extent(content, end), extent.encode(), payload);
 }
 
-/// Lets go of a head's content: one tombstone, whatever its size (I9). An inline body goes with its record.
+/// Lets go of a head's content: one tombstone, whatever its size (I9). An inline body goes with its record. The data key goes with
+/// either.
 pub(crate) fn let_go(writes: &mut Writes, old: &Head, now_ms: u64) -> bool {
+    let key = old.sealing.map(|sealing| sealing.key);
     let Some(content) = old.content_id() else {
+        if let Some(key) = key {
+            writes.delete(keys::data_key(key));
+        }
         return false;
     };
-    let tombstone =
-        Tombstone { when_ms: now_ms, length: old.length, blobs: Vec::new(), readers_of: None };
+    let (length, blobs) = (old.length, Vec::new());
+    let tombstone = Tombstone { when_ms: now_ms, length, blobs, readers_of: None, key };
     writes.put(keys::tombstone(content), tombstone.encode());
     true
 }

@@ -175,6 +175,7 @@ pub(crate) fn new_marker(current: Option<&Head>, now_ms: u64) -> Head {
         below: Below::default(),
         noncurrent_s: None,
         life: Default::default(),
+        sealing: None,
     }
 }
 

@@ -12,8 +12,11 @@ use std::{
 
 use clap::Args;
 use ossia_engine::{FileFinding, Inspection, OpenError};
+use ossia_keys::MasterKeys;
 use ossia_objects::{CheckOptions, Checked, Failure, Finding, StoreCheck};
 use ossia_store::Store;
+
+use crate::keyfile;
 
 /// Everything read was as it was written.
 pub(crate) const CLEAN: u8 = 0;
@@ -30,6 +33,10 @@ pub(crate) struct CheckArgs {
     /// The data folder
     #[arg(value_name = "DIR")]
     pub(crate) data: PathBuf,
+    /// The file with the master keys [default: beside the data folder, if it is there]. Without it, what is encrypted is compared
+    /// with the store's own checksums alone
+    #[arg(long, value_name = "FILE")]
+    pub(crate) master_key_file: Option<PathBuf>,
     /// Check records, and that blobs are there, but do not read the bytes
     #[arg(long)]
     pub(crate) quick: bool,
@@ -51,12 +58,24 @@ pub(crate) async fn run(arguments: CheckArgs) -> ExitCode {
         jobs: arguments.jobs.into(),
         bytes_per_s: arguments.mib_per_s << 20,
     };
-    let code = check(&arguments.data, &options, arguments.json).await;
+    let keys = match keyfile::for_reading(arguments.master_key_file.as_deref(), &arguments.data) {
+        Ok(keys) => Arc::new(keys),
+        Err(error) => {
+            eprintln!("ossia: {error}");
+            return ExitCode::from(COULD_NOT);
+        }
+    };
+    let code = check(&arguments.data, &options, keys, arguments.json).await;
     ExitCode::from(code)
 }
 
 /// Checks a folder and prints what it finds. The exit code.
-pub(crate) async fn check(data: &Path, options: &CheckOptions, json: bool) -> u8 {
+pub(crate) async fn check(
+    data: &Path,
+    options: &CheckOptions,
+    keys: Arc<MasterKeys>,
+    json: bool,
+) -> u8 {
     let began = Instant::now();
     let report = Report { json, found: Arc::default() };
     let folder = data.to_owned();
@@ -70,7 +89,7 @@ pub(crate) async fn check(data: &Path, options: &CheckOptions, json: bool) -> u8
             return COULD_NOT;
         }
     };
-    match walk(&inspection, options, &report).await {
+    match walk(&inspection, options, keys, &report).await {
         Ok((checked, journal, tables)) => {
             let found = report.found.load(Ordering::Relaxed);
             report.summary(&inspection, &checked, (journal, tables), began.elapsed(), options);
@@ -116,6 +135,7 @@ type Walked = (Checked, ossia_engine::JournalCounts, ossia_engine::TableCounts);
 async fn walk(
     inspection: &Arc<Inspection>,
     options: &CheckOptions,
+    keys: Arc<MasterKeys>,
     report: &Report,
 ) -> Result<Walked, String> {
     let (files, of) = (report.clone(), Arc::clone(inspection));
@@ -135,7 +155,7 @@ async fn walk(
     let (objects, of) = (report.clone(), Arc::clone(inspection));
     let store: Arc<dyn Store> = Arc::clone(inspection) as Arc<dyn Store>;
     let told = move |found: Finding| objects.object(&of, &found);
-    let mut check = StoreCheck::new(store, options, told);
+    let mut check = StoreCheck::new(store, options, keys, told);
     let failed = |failure: Failure| failure.to_string();
     check.buckets().await.map_err(failed)?;
     let mut at = None;
@@ -212,6 +232,7 @@ impl Report {
             blobs,
             let_go,
             let_go_bytes,
+            unopened,
             ..
         } = *checked;
         if self.json {
@@ -220,7 +241,7 @@ impl Report {
                 serde_json::json!({
                     "findings": found, "buckets": buckets, "objects": objects, "extents": extents,
                     "bytes": bytes, "references": references, "blobs": blobs, "let_go": let_go,
-                    "let_go_bytes": let_go_bytes, "segments": journal.segments, "frames": journal.frames,
+                    "let_go_bytes": let_go_bytes, "unopened": unopened, "segments": journal.segments, "frames": journal.frames,
                     "tables": tables.tables, "format": inspection.format(), "shards": inspection.shards(),
                     "quick": !options.bytes, "seconds": took.as_secs_f64(),
                 })
@@ -240,6 +261,12 @@ impl Report {
             tables.tables,
             took.as_secs_f64()
         );
+        if unopened > 0 {
+            println!(
+                "{unopened} encrypted objects could not be opened for want of their master key: only the store's own checksums \
+                 were compared"
+            );
+        }
         match found {
             0 => println!("clean"),
             1 => println!("1 finding"),

@@ -9,6 +9,7 @@ mod check;
 mod control;
 mod figures;
 mod files;
+mod keyfile;
 mod serve;
 mod usage;
 

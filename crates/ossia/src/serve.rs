@@ -11,7 +11,8 @@ use std::{
 
 use clap::Args;
 use ossia_engine::{EngineOptions, LocalEngine, OpenError};
-use ossia_objects::{Clock, Objects, SystemClock};
+use ossia_keys::MasterKeys;
+use ossia_objects::{Clock, Objects, SystemClock, keys_in_use};
 use ossia_server::{
     Server, body_files_max,
     config::Config,
@@ -22,7 +23,7 @@ use ossia_server::{
 use ossia_store::{MemoryOptions, MemoryStore, Store};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{control::Control, figures, files};
+use crate::{control::Control, figures, files, keyfile};
 
 /// What `ossia serve` takes.
 #[derive(Debug, Args)]
@@ -33,6 +34,10 @@ pub(crate) struct ServeArgs {
     /// The data folder, made if it is absent [default: ossia-data]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// The file with the master keys, made at the first start; never within the data folder [default: beside the configuration
+    /// file, else beside the data folder, with .master-key behind its name]
+    #[arg(long, value_name = "FILE")]
+    master_key_file: Option<PathBuf>,
     /// Keep everything in memory and leave nothing behind
     #[arg(long)]
     memory: bool,
@@ -117,6 +122,7 @@ async fn serve(arguments: ServeArgs) -> Result<(), Failed> {
     let (store, local) = open_store(&config).await?;
     let figures =
         local.clone().map(|engine| -> Figures { Arc::new(move || figures::of(&engine.metrics())) });
+    let keys = master_keys(&config, &store).await?;
     // After the store: its lock keeps two first starts from making two identities.
     let identity = if config.memory {
         Identity::in_memory(pair, &config.account)
@@ -124,9 +130,11 @@ async fn serve(arguments: ServeArgs) -> Result<(), Failed> {
         Identity::of_folder(&config.data, pair, &config.account).map_err(Failed::new)?
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let objects = Objects::open(Arc::clone(&store), Arc::clone(&clock), object_settings(&config))
-        .await
-        .map_err(|error| Failed::new(format!("cannot read the stored data: {error}")))?;
+    let settings = object_settings(&config);
+    let objects =
+        Objects::open_with(Arc::clone(&store), Arc::clone(&clock), settings, Arc::clone(&keys))
+            .await
+            .map_err(|error| Failed::new(format!("cannot read the stored data: {error}")))?;
     let served = objects.clone();
     let server = Server::start(config.clone(), &identity, objects, clock, figures)
         .await
@@ -164,9 +172,20 @@ fn settings(arguments: ServeArgs) -> Result<Config, Failed> {
     };
     let mut config = Config::load(file.as_deref(), environment(), &arguments.set)
         .map_err(|error| bad(error.to_string()))?;
-    let ServeArgs { listen, data, memory, domain, cname, region, config: _, set: _ } = arguments;
+    let ServeArgs {
+        listen,
+        data,
+        master_key_file,
+        memory,
+        domain,
+        cname,
+        region,
+        config: path,
+        set: _,
+    } = arguments;
     config.listen = listen.unwrap_or(config.listen);
     config.data = data.unwrap_or(config.data);
+    config.master_key_file = master_key_file.unwrap_or(config.master_key_file);
     config.memory |= memory;
     config.region = region.unwrap_or(config.region);
     if !domain.is_empty() {
@@ -175,7 +194,23 @@ fn settings(arguments: ServeArgs) -> Result<Config, Failed> {
     if !cname.is_empty() {
         config.cname = cname;
     }
-    config.checked().map_err(|error| bad(error.to_string()))
+    let mut config = config.checked().map_err(|error| bad(error.to_string()))?;
+    if !config.memory {
+        let place = keyfile::place(&config.master_key_file, path.as_deref(), &config.data);
+        config.master_key_file = place.map_err(bad)?;
+    }
+    Ok(config)
+}
+
+/// The master keys. Before anything that is sealed is read.
+async fn master_keys(config: &Config, store: &Arc<dyn Store>) -> Result<Arc<MasterKeys>, Failed> {
+    if config.memory {
+        return MasterKeys::ephemeral().map(Arc::new).map_err(Failed::new);
+    }
+    let in_use = keys_in_use(store)
+        .await
+        .map_err(|error| Failed::new(format!("cannot read the stored data: {error}")))?;
+    keyfile::open(&config.master_key_file, &in_use).map(Arc::new).map_err(Failed::with(DAMAGED))
 }
 
 /// Variables whose name or value is no UTF-8 are nobody's setting.

@@ -24,8 +24,8 @@ pub use self::stored::{
 };
 pub use self::tagging::{OBJECT_TAGS_MAX, Tag, Tags};
 pub use self::transfer::{
-    CopySource, Directive, TRAFFIC_LIMIT_BITS, content_md5, forbid_overwrite, hash_crc64,
-    metadata_directive, refuse_conditions, refuse_encryption, tagging_directive, traffic_limit,
+    CopySource, Directive, TRAFFIC_LIMIT_BITS, content_md5, encryption, forbid_overwrite,
+    hash_crc64, metadata_directive, refuse_conditions, tagging_directive, traffic_limit,
 };
 use crate::auth::Headers;
 use crate::error::OssError;
@@ -41,16 +41,18 @@ pub struct ObjectAttributes {
     pub acl: Option<ObjectAcl>,
     /// The tags asked for.
     pub tags: Option<Tags>,
+    /// Whether encryption at rest was asked for.
+    pub encrypted: bool,
 }
 
 impl ObjectAttributes {
-    /// Reads every group, and refuses encryption.
+    /// Reads every group.
     ///
     /// # Errors
     /// 400, as each group's own function says.
     pub fn parse(headers: &dyn Headers) -> Result<Self, OssError> {
-        refuse_encryption(headers)?;
         Ok(Self {
+            encrypted: encryption(headers)?,
             storage_class: storage_class(headers)?,
             acl: object_acl(headers)?,
             tags: Tags::from_headers(headers)?,

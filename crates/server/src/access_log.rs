@@ -331,12 +331,14 @@ async fn append(
     mut end: End,
     batch: &Bytes,
 ) -> Result<End, Loss> {
+    let rules = objects.rules(&place.bucket).await;
+    let encrypted = rules.map_err(|error| Loss::Failed(error.to_string()))?.encrypted;
     while end.number <= OBJECTS_OF_HOUR_MAX {
         let name = format!("{}{:04}", place.stem, end.number);
         let key = ObjectKey::new(&name).map_err(|error| Loss::Refused(error.to_string()))?;
         let mut taken = None;
         for _ in 0..TRIES_MAX {
-            match objects.append(input(&place.bucket, &key, end.position, batch)).await {
+            match objects.append(input(&place.bucket, &key, end.position, encrypted, batch)).await {
                 Ok(output) => taken = Some(output.next_position),
                 Err(AppendError::PositionMismatch { length, .. }) => {
                     end.position = length;
@@ -364,9 +366,15 @@ async fn append(
     Err(Loss::Refused("no object of the hour takes more".to_owned()))
 }
 
-fn input(bucket: &BucketName, key: &ObjectKey, position: u64, batch: &Bytes) -> AppendInput {
+fn input(
+    bucket: &BucketName,
+    key: &ObjectKey,
+    position: u64,
+    encrypted: bool,
+    batch: &Bytes,
+) -> AppendInput {
     let mut creation =
-        Creation { storage_class: Some(StorageClass::Standard), ..Creation::default() };
+        Creation { storage_class: Some(StorageClass::Standard), encrypted, ..Creation::default() };
     creation.attributes.content_type = Bytes::from_static(b"text/plain");
     let mut rest = batch.clone();
     let mut pieces = VecDeque::new();

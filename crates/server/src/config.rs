@@ -26,6 +26,9 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The data folder, made if it is absent. Default `ossia-data`.
     pub data: PathBuf,
+    /// The file with the master keys, made at the first start; never within `data`. Empty: beside the configuration file, else beside
+    /// the data folder, with `.master-key` behind its name. Of no account with `memory`. Default empty.
+    pub master_key_file: PathBuf,
     /// Keeps everything in memory and leaves nothing behind; `data` is not touched. Default false.
     pub memory: bool,
     /// The most bytes that `memory` keeps, then writes are refused as on a full disk; 0 for no bound. Default 0.
@@ -375,6 +378,7 @@ impl Default for Config {
         Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 9000)),
             data: PathBuf::from("ossia-data"),
+            master_key_file: PathBuf::new(),
             memory: false,
             memory_max_bytes: 0,
             domain: Vec::new(),

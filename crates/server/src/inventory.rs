@@ -422,7 +422,8 @@ async fn put(
     let key = ObjectKey::new(&name).map_err(|error| error.to_string())?;
     let stream = Box::pin(Pieces(pieces));
     let body = Body { stream, length: None, md5: None, crc64: None };
-    let creation = Creation::default();
+    let rules = objects.rules(&bucket).await.map_err(|error| error.to_string())?;
+    let creation = Creation { encrypted: rules.encrypted, ..Creation::default() };
     let input = PutInput { bucket, key, creation, body, forbid_overwrite: false };
     objects.put(input).await.map_err(|error| error.to_string())
 }
@@ -491,8 +492,7 @@ fn write_row(row: &mut String, bucket: &BucketName, rule: &InventoryRule, listed
             "IsMultipartUploaded" => {
                 cell(if info.kind == ObjectType::Multipart { "true" } else { "false" });
             }
-            // Nothing is encrypted yet.
-            "EncryptionStatus" => cell("false"),
+            "EncryptionStatus" => cell(if info.encrypted { "true" } else { "false" }),
             "ObjectAcl" => cell(info.acl.as_str()),
             "TaggingCount" => cell(&info.tags.len().to_string()),
             "ObjectType" => cell(info.kind.as_str()),

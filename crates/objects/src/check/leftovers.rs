@@ -16,7 +16,7 @@ const CONTENTS_MAX: u64 = 1 << 20;
 /// Unnamed blobs told one by one; the rest is counted.
 const UNNAMED_MAX: usize = 100_000;
 /// The tags of records that a bucket's partition may have, in order.
-const TAGS: &[u8] = b"bchmnpstuvxy";
+const TAGS: &[u8] = b"bchkmnpstuvxy";
 
 impl Checker {
     /// Looks for what nothing leads to in one partition of a store that stands still.

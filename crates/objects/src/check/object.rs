@@ -8,7 +8,9 @@ use super::{Checker, Finding, LOST, OBJECT_BYTES, RECORD, Walked, add, object_ke
 use crate::{
     Failure, VersionId, extents,
     keys::{self, ContentId},
-    records::{Content, Extent, Head, Kind, Reference, Source, Stored},
+    read::inline_run,
+    records::{Content, Extent, Head, HeadSealing, KeyRecord, Kind, Reference, Source, Stored},
+    sealing::{self, Cipher, Window, check_extent, stored_length},
     words::crc64::{self, Crc64},
 };
 
@@ -42,6 +44,28 @@ struct Sums {
     md5: Option<Md5>,
     position: u64,
     length: u64,
+    /// How the object's bytes can be looked at.
+    sight: Sight,
+}
+
+/// Whether an object's bytes can be looked at.
+#[derive(Debug)]
+enum Sight {
+    Plain,
+    /// Encrypted, with the key at hand.
+    Open(Cipher),
+    /// Encrypted, and its key is not there: the store's own checksums have to do.
+    Blind(ContentId),
+}
+
+impl Sight {
+    fn key(&self) -> Option<ContentId> {
+        match self {
+            Self::Plain => None,
+            Self::Open(cipher) => Some(cipher.id()),
+            Self::Blind(key) => Some(*key),
+        }
+    }
 }
 
 impl Sums {
@@ -143,7 +167,12 @@ impl Checker {
         }
         let md5 = matches!(head.kind, Kind::Normal { .. }).then(Md5::new);
         let (whole, length) = (Crc64::new(), head.length);
-        let mut sums = Sums { whole, md5, position: 0, length };
+        let sight = match self.sight(partition, head_key, &record, &head, wrong).await? {
+            Some(sight) => sight,
+            None => return Ok(Look::Moved),
+        };
+        let blind = matches!(sight, Sight::Blind(_));
+        let mut sums = Sums { whole, md5, position: 0, length, sight };
         match head.content {
             Content::Inline => {
                 drop(ticket);
@@ -160,10 +189,50 @@ impl Checker {
                 self.content(partition, content, &head, &mut sums, wrong).await?;
             }
         }
-        if self.bytes && wrong.0.is_empty() {
+        if blind {
+            add(&self.counts.unopened, 1);
+        } else if self.bytes && wrong.0.is_empty() {
             self.compare(&head, sums, wrong);
         }
         Ok(Look::Whole)
+    }
+
+    /// How the object's bytes can be looked at; `None` when it has been changed meanwhile.
+    async fn sight(
+        &self,
+        partition: Partition,
+        head_key: &Bytes,
+        seen: &Record,
+        head: &Head,
+        wrong: &mut Wrong,
+    ) -> Result<Option<Sight>, Failure> {
+        let Some(HeadSealing { key, .. }) = head.sealing else { return Ok(Some(Sight::Plain)) };
+        let record = match self.store.get(partition, keys::data_key(key)).await {
+            Ok(Some(record)) => record,
+            Ok(None) => {
+                let now = self.store.get(partition, head_key.clone()).await?;
+                if now.is_none_or(|now| now.value != seen.value) {
+                    return Ok(None);
+                }
+                wrong.lost(Some((0, head.length)), None, "its data key is missing".into());
+                return Ok(Some(Sight::Blind(key)));
+            }
+            Err(error) => {
+                wrong.lost(Some((0, head.length)), None, Self::unless_closed(error.into())?);
+                return Ok(Some(Sight::Blind(key)));
+            }
+        };
+        let opened = KeyRecord::decode(&record.value)
+            .map_err(Failure::from)
+            .and_then(|record| sealing::open_key(&self.keys, partition, key, &record));
+        Ok(Some(match opened {
+            Ok(cipher) => Sight::Open(cipher),
+            Err(Failure::NoMasterKey(_)) => Sight::Blind(key),
+            Err(failure) => {
+                wrong.lost(Some((0, head.length)), None, Self::unless_closed(failure)?);
+                Sight::Blind(key)
+            }
+        }))
     }
 
     /// That a version stands where its order and its kind say, and an older one under a current one that knows of it. Only for a
@@ -253,7 +322,15 @@ impl Checker {
             }
             Some(payload) => payload,
         };
-        if u64::from(payload.length) != head.length {
+        let run = match inline_run(head) {
+            Ok(run) => run,
+            Err(damage) => {
+                wrong.lost(all, None, damage.to_string());
+                return Ok(true);
+            }
+        };
+        let stored = run.map_or(head.length, |run| sealing::sealed_length(run.length));
+        if u64::from(payload.length) != stored {
             wrong.lost(all, None, "its body has another length".into());
             return Ok(true);
         }
@@ -265,7 +342,17 @@ impl Checker {
             Ok(read) => {
                 let bytes = read.into_iter().next().unwrap_or_default();
                 add(&self.counts.bytes, bytes.len() as u64);
-                sums.update(&bytes);
+                match (&sums.sight, run) {
+                    (Sight::Open(cipher), Some(run)) => {
+                        let window = Window::of(run.length, 0, run.length);
+                        match cipher.open(&run, run.at(0), &window, &bytes) {
+                            Ok(plain) => sums.update(&plain),
+                            Err(failure) => wrong.lost(all, None, failure.to_string()),
+                        }
+                    }
+                    (Sight::Plain, _) => sums.update(&bytes),
+                    _ => {}
+                }
                 Ok(true)
             }
             Err(ReadError::Gone) if !self.still => Ok(false),
@@ -335,6 +422,10 @@ impl Checker {
                 };
                 if piece.start >= end {
                     break;
+                }
+                if let Err(damage) = check_extent(&piece.extent, sums.sight.key()) {
+                    wrong.lost(piece.range(), None, damage.to_string());
+                    return Ok(());
                 }
                 if piece.start != position && pieces.is_empty() && position == 0 {
                     wrong.lost(
@@ -454,7 +545,7 @@ impl Checker {
         let mut wanted = Vec::with_capacity(batch.len());
         for piece in batch {
             match piece.record.payload {
-                Some(payload) if u64::from(payload.length) == piece.extent.length => {
+                Some(payload) if u64::from(payload.length) == stored_length(&piece.extent) => {
                     wanted.push((piece.key.clone(), payload));
                 }
                 Some(_) => wrong.lost(piece.range(), None, "its payload has another length".into()),
@@ -502,6 +593,20 @@ impl Checker {
 
     fn payload(&self, piece: &Piece, bytes: &Bytes, sums: &mut Sums, wrong: &mut Wrong) {
         add(&self.counts.bytes, bytes.len() as u64);
+        let opened;
+        let bytes = match &sums.sight {
+            Sight::Plain => bytes,
+            Sight::Blind(_) => return,
+            Sight::Open(cipher) => match cipher.open_extent(&piece.extent, piece.start, bytes) {
+                Ok(plain) => {
+                    opened = plain;
+                    &opened
+                }
+                Err(failure) => {
+                    return wrong.lost(piece.range(), None, failure.to_string());
+                }
+            },
+        };
         if crc64::checksum(bytes) != piece.extent.crc64 {
             wrong.lost(piece.range(), None, "the bytes do not have their extent's CRC-64".into());
         }
@@ -554,7 +659,7 @@ impl Checker {
                 return Ok(());
             }
         };
-        if offset.saturating_add(piece.extent.length) > reader.length() {
+        if offset.saturating_add(stored_length(&piece.extent)) > reader.length() {
             let what = format!("it has {} bytes, too few", reader.length());
             wrong.lost(piece.range(), Some(id), what);
             return Ok(());
@@ -565,17 +670,34 @@ impl Checker {
         let mut sum = Crc64::new();
         let (mut done, mut whole) = (0, true);
         while done < piece.extent.length {
-            let count = (piece.extent.length - done).min(PIECE_BYTES);
+            let left = piece.extent.length - done;
+            let (count, run) = match piece.extent.sealing {
+                None => (left.min(PIECE_BYTES), None),
+                Some(run) => {
+                    let to = Window::reach(done, piece.extent.length, PIECE_BYTES as usize);
+                    (to - done, Some((run, Window::of(run.length, done, to))))
+                }
+            };
+            let plain = (offset + done, usize::try_from(count).unwrap_or(usize::MAX));
+            let (from, length) = run.map_or(plain, |(_, window)| (window.offset, window.length));
             self.pace.take(count).await;
             add(&self.counts.bytes, count);
-            match reader.read(offset + done, usize::try_from(count).unwrap_or(usize::MAX)).await {
+            let read = reader.read(from, length).await.map_err(Failure::from);
+            let read = read.and_then(|bytes| match (&sums.sight, run) {
+                (Sight::Open(cipher), Some((run, window))) => {
+                    cipher.open(&run, run.at(piece.start), &window, &bytes)
+                }
+                _ => Ok(bytes),
+            });
+            match read {
+                Ok(_) if matches!(sums.sight, Sight::Blind(_)) => whole = false,
                 Ok(bytes) => {
                     sum.update(&bytes);
                     sums.update(&bytes);
                 }
                 Err(error) => {
                     let (from, to) = (piece.start + done, piece.start + done + count);
-                    let what = Self::unless_closed(error.into())?;
+                    let what = Self::unless_closed(error)?;
                     wrong.lost(Some((from, to)), Some(id), what);
                     whole = false;
                 }

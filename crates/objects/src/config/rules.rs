@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use ossia_protocol::xml::config::{
-    CorsConfiguration, LifecycleConfiguration, LoggingConfiguration, OverwriteConfiguration,
-    PolicySummary, PublicAccessBlockConfiguration, QuotaConfiguration, RefererConfiguration,
-    RequestPaymentConfiguration, Tagging, WebsiteConfiguration,
+    CorsConfiguration, EncryptionConfiguration, LifecycleConfiguration, LoggingConfiguration,
+    OverwriteConfiguration, PolicySummary, PublicAccessBlockConfiguration, QuotaConfiguration,
+    RefererConfiguration, RequestPaymentConfiguration, Tagging, WebsiteConfiguration,
 };
 
 use super::ConfigKind;
@@ -41,6 +41,8 @@ pub struct BucketRules {
     pub lifecycle: Option<Arc<LifecycleConfiguration>>,
     /// What is known of its policy.
     pub policy: Option<PolicySummary>,
+    /// Whether objects are encrypted that do not say.
+    pub encrypted: bool,
     /// The bytes of all documents.
     pub(crate) bytes: usize,
 }
@@ -91,6 +93,10 @@ impl BucketRules {
                 self.overwrite = OverwriteConfiguration::parse(document, String::new)?;
             }
             ConfigKind::Quota => self.quota = Some(QuotaConfiguration::parse(document)?),
+            ConfigKind::Encryption => {
+                EncryptionConfiguration::parse(document)?;
+                self.encrypted = true;
+            }
             ConfigKind::Policy => self.policy = Some(PolicySummary::parse(document)?),
             ConfigKind::Lifecycle => {
                 let rules = LifecycleConfiguration::parse(document, true, String::new)?;

@@ -91,6 +91,9 @@ impl Clear {
             if let Some(content) = left.content {
                 writes.delete(keys::making(content));
             }
+            if let Some(key) = left.key {
+                writes.delete(keys::data_key(key));
+            }
         }
         Ok((writes, ()))
     }

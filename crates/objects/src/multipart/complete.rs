@@ -21,7 +21,10 @@ use crate::{
     Failure,
     core::{Core, Gate, Place, Verdict, refuse},
     keys::{self, ContentId},
-    records::{Content, Damage, Extent, Kind, Leftover, Part, Reference, Source, Stored, Upload},
+    records::{
+        Content, Damage, Extent, HeadSealing, Kind, Leftover, Part, Reference, Source, Stored,
+        Upload,
+    },
     retention,
     version::{NewVersion, new_head, put_extent},
     versioning::{self, Names, read_current},
@@ -263,19 +266,24 @@ impl Core {
                 acl: work.acl.or(upload.acl).unwrap_or_default(),
                 tags: upload.tags,
                 storage_class: upload.storage_class,
+                sealing: None,
+                new_key: None,
+                over: None,
             };
             let at = match length {
                 0 => Content::Inline,
                 _ => Content::Extents(content),
             };
             let mut head = new_head(&version, at, old.as_ref(), &bucket.retention, now_ms);
+            // It was written with the upload, and is the object's from here on.
+            head.sealing = upload.key.map(|key| HeadSealing { key, salt: None });
             let mut writes = Writes::none();
             let both = (view, &mut writes);
             let none = Payload::None;
             versioning::add(both, &names, bucket, old.as_ref(), &mut head, none, stamp)?;
             writes.delete(work.upload_key.clone());
             writes.delete(keys::making(content));
-            let left = Leftover { when_ms: now_ms, content: Some(content), kept: true };
+            let left = Leftover { when_ms: now_ms, content: Some(content), kept: true, key: None };
             writes.put(names::leftover(work.id), left.encode());
             let output = CompleteUploadOutput {
                 etag: head.etag(),
@@ -283,6 +291,7 @@ impl Core {
                 length: head.length,
                 last_modified: head.modified_s,
                 version_id: bucket.versioning.map(|_| head.version_id),
+                encrypted: head.sealing.is_some(),
             };
             Ok((writes, Told::Done(output)))
         })

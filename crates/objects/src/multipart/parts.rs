@@ -18,7 +18,8 @@ use crate::{
     core::{Core, Gate, OperationError, Place, refuse},
     intake::{self, IntakeError, Limits, TakenBytes},
     keys::{self, ContentId},
-    records::{Extent, Part, Source, Stored, Tombstone},
+    records::{Extent, Part, Source, Stored, Tombstone, Upload},
+    sealing::{At, Sealer, Sealing},
     version::put_extent,
     words::{ConditionOutcome, ObjectKey, ObjectType, etag},
 };
@@ -70,11 +71,21 @@ impl Core {
         let max = self.settings.put_max_bytes;
         let limits =
             Limits { inline_bytes_max: self.settings.inline_bytes_max, length_max: max, md5: true };
-        let taken = intake::take(&*self.store, slot.partition(), &slot.key, body, limits).await;
+        let sealer = self.part_sealer(&slot, &upload).await?;
+        let taken =
+            intake::take(&*self.store, slot.partition(), &slot.key, body, limits, sealer).await;
         let taken = taken.map_err(|error| UploadPartError::of_intake(error, max))?;
         let md5 = taken.md5.ok_or_else(|| Failure::Internal("a part without an MD5".into()))?;
         let sums = Sums { length: taken.length, crc64: taken.crc64, md5 };
-        self.store_part(slot, sums, taken.bytes).await
+        self.store_part(slot, sums, taken.sealing, taken.bytes).await
+    }
+
+    /// What encrypts a part of this upload, if its upload asked for it.
+    async fn part_sealer(&self, slot: &Slot, upload: &Upload) -> Result<Option<Sealer>, Failure> {
+        let Some(key) = upload.key else { return Ok(None) };
+        // Gone with its upload since that was read.
+        let cipher = self.cipher(slot.partition(), key).await?.ok_or(Failure::Busy)?;
+        Ok(Some(cipher.sealer(At::Part(slot.number))?))
     }
 
     pub(super) async fn upload_part_copy(
@@ -84,7 +95,8 @@ impl Core {
         let place = self.place::<UploadPartCopyError>(&input.bucket).await?;
         let slot = Slot { place, key: input.key, id: input.upload, number: input.number };
         let upload = self.find_upload::<UploadPartCopyError>(&slot.place, &slot.key, slot.id);
-        if !super::is_turn(&upload.await?, slot.number) {
+        let upload = upload.await?;
+        if !super::is_turn(&upload, slot.number) {
             return Err(UploadPartCopyError::NotSequential);
         }
         let (bucket, key) = (&input.source_bucket, &input.source_key);
@@ -111,7 +123,8 @@ impl Core {
             CopyRange::Whole => None,
             CopyRange::Bytes { .. } => Some((range.start, range.end.saturating_sub(1))),
         };
-        let part = self.copy_part(slot, &source, range).await?;
+        let sealer = self.part_sealer(&slot, &upload).await?;
+        let part = self.copy_part(slot, &source, range, sealer).await?;
         Ok(UploadPartCopyOutput {
             part,
             range: told,
@@ -125,13 +138,16 @@ impl Core {
         slot: Slot,
         source: &OpenObject,
         range: Range<u64>,
+        sealer: Option<Sealer>,
     ) -> Result<PartOutput, UploadPartCopyError> {
         let info = &source.info;
         let whole = range == (0..info.length);
         if whole
             && info.kind == ObjectType::Normal
             && let Some(md5) = info.md5
-            && let Some(blob) = source.whole_blob().await?
+            // Encrypted, each has a key of its own.
+            && sealer.is_none()
+            && let Some((blob, None)) = source.whole_blob().await?
         {
             let sums = Sums { length: info.length, crc64: info.crc64, md5 };
             let owner = intake::owner(slot.partition(), &slot.key);
@@ -139,7 +155,7 @@ impl Core {
             return self
                 .detached(async move {
                     let copy = core.store.duplicate(blob, owner).await.map_err(Failure::from)?;
-                    core.name_blob_part(slot, sums, copy.id).await
+                    core.name_blob_part(slot, sums, None, copy.id).await
                 })
                 .await;
         }
@@ -158,12 +174,12 @@ impl Core {
             length_max: length,
             md5: true,
         };
-        match intake::take(&*self.store, slot.partition(), &slot.key, body, limits).await {
+        match intake::take(&*self.store, slot.partition(), &slot.key, body, limits, sealer).await {
             Ok(taken) => {
                 let missing = || Failure::Internal("a part without an MD5".into());
                 let md5 = taken.md5.ok_or_else(missing)?;
                 let sums = Sums { length: taken.length, crc64: taken.crc64, md5 };
-                self.store_part(slot, sums, taken.bytes).await
+                self.store_part(slot, sums, taken.sealing, taken.bytes).await
             }
             Err(IntakeError::Store(failure)) => Err(failure.into()),
             Err(error) => {
@@ -178,15 +194,18 @@ impl Core {
         self: &Arc<Self>,
         slot: Slot,
         sums: Sums,
+        sealing: Option<Sealing>,
         bytes: TakenBytes,
     ) -> Result<PartOutput, E> {
         match bytes {
-            TakenBytes::Inline(pieces) => self.name_part(&slot, sums, Bits::Payload(pieces)).await,
+            TakenBytes::Inline(pieces) => {
+                self.name_part(&slot, sums, sealing, Bits::Payload(pieces)).await
+            }
             TakenBytes::Blob(writer) => {
                 let core = Arc::clone(self);
                 self.detached(async move {
                     let blob = writer.finish().await.map_err(Failure::from)?;
-                    core.name_blob_part(slot, sums, blob.id).await
+                    core.name_blob_part(slot, sums, sealing, blob.id).await
                 })
                 .await
             }
@@ -197,9 +216,10 @@ impl Core {
         self: &Arc<Self>,
         slot: Slot,
         sums: Sums,
+        sealing: Option<Sealing>,
         blob: BlobId,
     ) -> Result<PartOutput, E> {
-        let told = self.name_part(&slot, sums, Bits::Blob(blob)).await;
+        let told = self.name_part(&slot, sums, sealing, Bits::Blob(blob)).await;
         self.settle_blob(blob, &told).await;
         told
     }
@@ -208,6 +228,7 @@ impl Core {
         self: &Arc<Self>,
         slot: &Slot,
         sums: Sums,
+        sealing: Option<Sealing>,
         bits: Bits,
     ) -> Result<PartOutput, E> {
         let partition = slot.partition();
@@ -238,7 +259,7 @@ impl Core {
                     Bits::Payload(pieces) => (Source::Payload, Payload::New(pieces.clone())),
                     Bits::Blob(id) => (Source::Blob { id: *id, offset: 0 }, Payload::None),
                 };
-                let extent = Extent { length, crc64, source };
+                let extent = Extent { length, crc64, source, sealing };
                 put_extent(&mut writes, content, length, extent, payload);
             }
             writes.put(part_key.clone(), part.encode());
@@ -254,7 +275,8 @@ impl Core {
             self.reaper.wake(partition);
         }
         let etag = etag::from_md5(&md5);
-        Ok(PartOutput { etag, md5, crc64, length, last_modified: modified_s })
+        let encrypted = sealing.is_some();
+        Ok(PartOutput { etag, md5, crc64, length, last_modified: modified_s, encrypted })
     }
 }
 
@@ -263,8 +285,9 @@ pub(super) fn let_go(writes: &mut Writes, part: &Part, now_ms: u64) -> bool {
     if part.length == 0 {
         return false;
     }
-    let tombstone =
-        Tombstone { when_ms: now_ms, length: part.length, blobs: Vec::new(), readers_of: None };
+    let (length, blobs) = (part.length, Vec::new());
+    // The key is the upload's.
+    let tombstone = Tombstone { when_ms: now_ms, length, blobs, readers_of: None, key: None };
     writes.put(keys::tombstone(part.content), tombstone.encode());
     true
 }

@@ -54,6 +54,8 @@ pub struct PartOutput {
     pub length: u64,
     /// When it was stored, in seconds since 1970.
     pub last_modified: u64,
+    /// Whether it is encrypted at rest, as its upload is.
+    pub encrypted: bool,
 }
 
 /// Which bytes of the source a part is made of.
@@ -145,6 +147,8 @@ pub struct CompleteUploadOutput {
     pub last_modified: u64,
     /// Its version, in a bucket that has or had versions.
     pub version_id: Option<VersionId>,
+    /// Whether it is encrypted at rest.
+    pub encrypted: bool,
 }
 
 /// Gives an upload up.
@@ -173,6 +177,8 @@ pub struct UploadInfo {
     pub acl: Option<ObjectAcl>,
     /// The stored headers of the object to be.
     pub attributes: Attributes,
+    /// Whether the object will be encrypted at rest.
+    pub encrypted: bool,
 }
 
 /// Which uploads to list.

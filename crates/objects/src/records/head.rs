@@ -5,11 +5,12 @@ use bytes::Bytes;
 use super::{
     Stored,
     bucket::{class_from_wire, class_to_wire},
-    retention::{FORMAT_RETAINED, Life, LifeWire, format_of},
+    retention::{Life, LifeWire, format_of},
 };
 use crate::{
     Lifetime, ObjectInfo, VersionId,
     keys::ContentId,
+    sealing::Salt,
     words::{Attributes, ObjectAcl, ObjectKey, ObjectType, StorageClass, etag},
 };
 
@@ -51,6 +52,15 @@ pub(crate) enum Content {
     Extents(ContentId),
 }
 
+/// How an object is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HeadSealing {
+    /// Names its data key.
+    pub(crate) key: ContentId,
+    /// Of the run that its inline body is; extents have their own.
+    pub(crate) salt: Option<Salt>,
+}
+
 /// A head.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Head {
@@ -74,6 +84,8 @@ pub(crate) struct Head {
     pub(crate) noncurrent_s: Option<u64>,
     /// What happens to it beside its content.
     pub(crate) life: Life,
+    /// How its bytes are encrypted, if they are. Lengths and checksums are those of the plain ones.
+    pub(crate) sealing: Option<HeadSealing>,
 }
 
 /// What a key's current version knows of its older ones. Nothing, in a bucket that never had versions.
@@ -150,6 +162,7 @@ impl Head {
             storage_class: self.storage_class,
             version_id: versioned.then_some(self.version_id),
             lifetime: Lifetime(self.life),
+            encrypted: self.sealing.is_some(),
         }
     }
 }
@@ -207,6 +220,10 @@ pub(crate) struct HeadWire {
     noncurrent_s: Option<u64>,
     #[prost(message, optional, tag = "40")]
     life: Option<LifeWire>,
+    #[prost(bytes = "vec", tag = "50")]
+    data_key: Vec<u8>,
+    #[prost(bytes = "vec", tag = "51")]
+    salt: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -250,10 +267,13 @@ pub(crate) struct FieldWire {
 impl Stored for Head {
     const NAME: &'static str = "head";
     type Wire = HeadWire;
-    const NEWEST: u8 = FORMAT_RETAINED;
+    const NEWEST: u8 = super::FORMAT_SEALED;
 
     fn format(&self) -> u8 {
-        format_of(self.life.is_retained())
+        match self.sealing {
+            Some(_) => super::FORMAT_SEALED,
+            None => format_of(self.life.is_retained()),
+        }
     }
 
     fn to_wire(&self) -> HeadWire {
@@ -279,6 +299,8 @@ impl Stored for Head {
             tags: tags_to_wire(&self.tags),
             attributes: attributes_to_wire(&self.attributes),
             life: self.life.to_wire(),
+            data_key: self.sealing.map_or_else(Vec::new, |sealing| sealing.key.0.to_vec()),
+            salt: self.sealing.and_then(|s| s.salt).map_or_else(Vec::new, |salt| salt.to_vec()),
             ..HeadWire::default()
         };
         match &self.kind {
@@ -332,6 +354,18 @@ impl Stored for Head {
         } else {
             Content::Extents(ContentId::from_slice(&wire.content).ok_or("not a content id")?)
         };
+        let salt = match wire.salt.is_empty() {
+            true => None,
+            false => Some(wire.salt.try_into().map_err(|_| "no salt")?),
+        };
+        let sealing = match &wire.data_key[..] {
+            [] if salt.is_some() => return Err("a salt and no data key"),
+            [] => None,
+            id => {
+                let key = ContentId::from_slice(id).ok_or("not a data key's id")?;
+                Some(HeadSealing { key, salt })
+            }
+        };
         Ok(Self {
             kind,
             length: wire.length,
@@ -350,6 +384,7 @@ impl Stored for Head {
             below: Below { any: wire.older, null: wire.null_order, past: wire.order_past },
             noncurrent_s: wire.noncurrent_s,
             life: Life::from_wire(wire.life)?,
+            sealing,
         })
     }
 }

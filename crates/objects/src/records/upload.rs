@@ -30,6 +30,8 @@ pub(crate) struct Upload {
     pub(crate) staged: Option<ContentId>,
     /// A part has come since: the content is no longer what a completion believes it to be.
     pub(crate) stale: bool,
+    /// The data key that parts are encrypted under, and the object will be.
+    pub(crate) key: Option<ContentId>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -53,11 +55,18 @@ pub(crate) struct UploadWire {
     staged: Vec<u8>,
     #[prost(bool, tag = "9")]
     stale: bool,
+    #[prost(bytes = "vec", tag = "10")]
+    data_key: Vec<u8>,
 }
 
 impl Stored for Upload {
     const NAME: &'static str = "upload";
     type Wire = UploadWire;
+    const NEWEST: u8 = super::FORMAT_SEALED;
+
+    fn format(&self) -> u8 {
+        if self.key.is_some() { super::FORMAT_SEALED } else { super::FORMAT }
+    }
 
     fn to_wire(&self) -> UploadWire {
         UploadWire {
@@ -70,6 +79,7 @@ impl Stored for Upload {
             last: self.last.into(),
             staged: content_to_wire(self.staged),
             stale: self.stale,
+            data_key: content_to_wire(self.key),
         }
     }
 
@@ -84,6 +94,7 @@ impl Stored for Upload {
             last: wire.last.try_into().map_err(|_| "no part number")?,
             staged: content_from_wire(&wire.staged)?,
             stale: wire.stale,
+            key: content_from_wire(&wire.data_key)?,
         })
     }
 }
@@ -151,6 +162,8 @@ pub(crate) struct Leftover {
     pub(crate) content: Option<ContentId>,
     /// Whether that is an object's now: its extents stay, and what they were made from goes.
     pub(crate) kept: bool,
+    /// The data key of what is not kept.
+    pub(crate) key: Option<ContentId>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -161,6 +174,8 @@ pub(crate) struct LeftoverWire {
     content: Vec<u8>,
     #[prost(bool, tag = "3")]
     kept: bool,
+    #[prost(bytes = "vec", tag = "4")]
+    data_key: Vec<u8>,
 }
 
 impl Stored for Leftover {
@@ -172,6 +187,7 @@ impl Stored for Leftover {
             when_ms: self.when_ms,
             content: content_to_wire(self.content),
             kept: self.kept,
+            data_key: content_to_wire(self.key),
         }
     }
 
@@ -180,7 +196,8 @@ impl Stored for Leftover {
         if wire.kept && content.is_none() {
             return Err("nothing to keep");
         }
-        Ok(Self { when_ms: wire.when_ms, content, kept: wire.kept })
+        let key = content_from_wire(&wire.data_key)?;
+        Ok(Self { when_ms: wire.when_ms, content, kept: wire.kept, key })
     }
 }
 

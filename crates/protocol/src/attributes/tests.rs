@@ -191,18 +191,26 @@ fn a_typing_error_never_lets_an_object_be_overwritten() {
 
 #[test]
 fn encryption_and_conditions_that_are_not_done_are_refused_by_name() {
-    for name in [
-        "x-oss-server-side-encryption",
-        "x-oss-server-side-encryption-key-id",
-        "x-oss-server-side-data-encryption",
-    ] {
-        let refusal = ObjectAttributes::parse(&one(name, "AES256")).unwrap_err();
-        assert_eq!((refusal.code(), refusal.status()), (ErrorCode::NotImplemented, 400));
-        assert_eq!(refusal.fields(), [("Header", name.to_owned())]);
+    let asked = |lines: &[(&'static str, &'static str)]| {
+        encryption(&lines.iter().copied().collect::<HeaderList>()).map_err(|error| error.code())
+    };
+    const NAME: &str = "x-oss-server-side-encryption";
+    assert_eq!(asked(&[]), Ok(false));
+    assert_eq!(asked(&[(NAME, "AES256")]), Ok(true));
+    assert_eq!(asked(&[(NAME, "KMS")]), Err(ErrorCode::KmsServiceNotEnabled));
+    for other in ["SM4", "aes256", ""] {
+        assert_eq!(asked(&[(NAME, other)]), Err(ErrorCode::InvalidEncryptionAlgorithmError));
     }
+    let key = ("x-oss-server-side-encryption-key-id", "k");
+    assert_eq!(asked(&[(NAME, "AES256"), key]), Err(ErrorCode::InvalidArgument));
+    assert_eq!(asked(&[key, (NAME, "KMS")]), Err(ErrorCode::KmsServiceNotEnabled));
+    let data = ("x-oss-server-side-data-encryption", "SM4");
+    assert_eq!(asked(&[data]), Err(ErrorCode::InvalidEncryptionAlgorithmError));
+    let other = ("x-oss-server-side-other", "x");
+    assert_eq!(asked(&[other, (NAME, "AES256")]), Err(ErrorCode::NotImplemented));
     // What a client encrypted by itself is plain metadata.
     let own = one("x-oss-meta-client-side-encryption-key", "x");
-    assert_eq!(refuse_encryption(&own), Ok(()));
+    assert_eq!(encryption(&own), Ok(false));
     let condition = refuse_conditions(&one("if-modified-since", "x")).unwrap_err();
     assert_eq!(condition.code(), ErrorCode::NotImplemented);
     assert_eq!(condition.fields(), [("Header", "If-Modified-Since".to_owned())]);

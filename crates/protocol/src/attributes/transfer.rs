@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::{lossy, word};
 use crate::auth::Headers;
-use crate::error::OssError;
+use crate::error::{ErrorCode, OssError};
 use crate::names::{BucketName, ObjectKey};
 use crate::query::Query;
 use crate::uri;
@@ -53,20 +53,38 @@ pub fn forbid_overwrite(headers: &dyn Headers) -> Result<bool, OssError> {
     Ok(value.unwrap_or(false))
 }
 
-/// Refuses every header that asks for encryption: what is not encrypted must not be acknowledged as if it were.
+/// Whether the request asks for encryption at rest, which is by `AES256` alone: what is not encrypted as it was asked for must not be
+/// acknowledged as if it were.
 ///
 /// # Errors
-/// 400 `NotImplemented` naming the header.
-pub fn refuse_encryption(headers: &dyn Headers) -> Result<(), OssError> {
-    let mut found = None;
-    headers.for_each(&mut |name, _| {
-        if found.is_none() && name.starts_with("x-oss-server-side-") {
-            found = Some(name);
+/// 400 `KmsServiceNotEnabled` for `KMS`, 400 `InvalidEncryptionAlgorithmError` for another algorithm, of data keys too, 400
+/// `InvalidArgument` for the id of a key, 400 `NotImplemented` for another header of the kind.
+pub fn encryption(headers: &dyn Headers) -> Result<bool, OssError> {
+    const NAME: &str = "x-oss-server-side-encryption";
+    let mut refused = None;
+    let mut algorithm = None;
+    headers.for_each(&mut |name, value| match name {
+        NAME => {
+            algorithm.get_or_insert(value.trim_ascii());
         }
+        "x-oss-server-side-encryption-key-id" => {
+            let message = "The id of a key is not applicable to this algorithm.";
+            refused = Some(OssError::invalid_argument(name, lossy(value), message));
+        }
+        "x-oss-server-side-data-encryption" => {
+            refused = Some(OssError::new(ErrorCode::InvalidEncryptionAlgorithmError));
+        }
+        _ if name.starts_with("x-oss-server-side-") => {
+            refused = Some(OssError::header_not_implemented(name));
+        }
+        _ => {}
     });
-    match found {
-        Some(name) => Err(OssError::header_not_implemented(name)),
-        None => Ok(()),
+    match (algorithm, refused) {
+        (Some(b"KMS"), _) => Err(OssError::new(ErrorCode::KmsServiceNotEnabled)),
+        (_, Some(refused)) => Err(refused),
+        (None, None) => Ok(false),
+        (Some(b"AES256"), None) => Ok(true),
+        (Some(_), None) => Err(OssError::new(ErrorCode::InvalidEncryptionAlgorithmError)),
     }
 }
 

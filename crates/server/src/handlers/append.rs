@@ -64,6 +64,7 @@ pub(super) async fn append_object(call: &Call<'_>) -> Result<Reply, OssError> {
         .with(CRC64, HeaderValue::from(output.crc64))
         .with(NEXT_APPEND_POSITION, HeaderValue::from(output.next_position));
     fields::insert_version(&mut reply.headers, output.version_id);
+    fields::insert_encryption(&mut reply.headers, output.encrypted);
     let (Some(asked), Some(key)) = (asked, called) else { return Ok(reply) };
     let mime_type = match output.created {
         true => mime_type,

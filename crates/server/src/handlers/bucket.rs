@@ -274,7 +274,7 @@ pub(super) fn get_bucket_info(call: &Call<'_>) -> Result<Reply, OssError> {
         block_public_access: call.rules.bucket_blocked,
         owner: owner(call),
         acl: bucket.acl,
-        sse_algorithm: None,
+        sse_algorithm: call.rules.encrypted.then(|| "AES256".to_owned()),
         log_bucket: log.map(|log| log.bucket.as_str().to_owned()).unwrap_or_default(),
         log_prefix: log.map(|log| log.prefix.clone()).unwrap_or_default(),
     };

@@ -8,14 +8,11 @@ use ossia_protocol::{
     error::{EC_BUCKET_XML, ErrorCode, OssError},
     operation::Operation,
     query::Query,
-    xml::{
-        Element, Limits,
-        config::{
-            CorsConfiguration, InventoryConfiguration, LifecycleConfiguration,
-            LoggingConfiguration, OverwriteConfiguration, POLICY_BYTES_MAX, PolicySummary,
-            PublicAccessBlockConfiguration, QuotaConfiguration, RefererConfiguration, RegionInfo,
-            RequestPaymentConfiguration, Tagging, WebsiteConfiguration, policy_status, region_list,
-        },
+    xml::config::{
+        CorsConfiguration, EncryptionConfiguration, InventoryConfiguration, LifecycleConfiguration,
+        LoggingConfiguration, OverwriteConfiguration, POLICY_BYTES_MAX, PolicySummary,
+        PublicAccessBlockConfiguration, QuotaConfiguration, RefererConfiguration, RegionInfo,
+        RequestPaymentConfiguration, Tagging, WebsiteConfiguration, policy_status, region_list,
     },
 };
 
@@ -63,10 +60,14 @@ pub(super) async fn handle(call: &Call<'_>) -> Result<Reply, OssError> {
             get_or(call, Kind::Logging, || Ok(LoggingConfiguration::default().to_xml())).await
         }
         DeleteBucketLogging => remove(call, Kind::Logging).await,
-        PutBucketEncryption => put_encryption(call).await,
-        // There never is a rule: what is not encrypted is not told to be.
-        GetBucketEncryption => Err(OssError::new(ErrorCode::NoSuchServerSideEncryptionRule)),
-        DeleteBucketEncryption => Ok(Reply::empty(StatusCode::NO_CONTENT)),
+        PutBucketEncryption => {
+            put(call, Kind::Encryption, |b| Ok(EncryptionConfiguration::parse(b)?.to_xml())).await
+        }
+        GetBucketEncryption => {
+            let code = ErrorCode::NoSuchServerSideEncryptionRule;
+            get_or(call, Kind::Encryption, absent(code)).await
+        }
+        DeleteBucketEncryption => remove(call, Kind::Encryption).await,
         PutBucketRequestPayment => {
             let parse = |b: &[u8]| Ok(RequestPaymentConfiguration::parse(b)?.to_xml());
             put(call, Kind::RequestPayment, parse).await
@@ -255,29 +256,6 @@ async fn put_logging(call: &Call<'_>) -> Result<Reply, OssError> {
         }
         Err(error) => Err(errors::bucket(error, &target.bucket)),
     }
-}
-
-/// Refused, each kind for its reason: nothing is encrypted yet, and what is not must not be told to be.
-async fn put_encryption(call: &Call<'_>) -> Result<Reply, OssError> {
-    let limits = Limits { bytes: BYTES_MAX, depth: 8, elements: 64 };
-    let body = configuration_body(call, BYTES_MAX).await?;
-    let malformed = |error: ossia_protocol::xml::XmlError| error.into_oss(EC_BUCKET_XML);
-    let root = Element::parse_root(&body, "ServerSideEncryptionRule", limits).map_err(malformed)?;
-    let rule = root.child("ApplyServerSideEncryptionByDefault");
-    let algorithm = rule.and_then(|rule| rule.child_value("SSEAlgorithm"));
-    let key_id = rule.and_then(|rule| rule.child_value("KMSMasterKeyID"));
-    Err(match algorithm {
-        None => {
-            OssError::malformed_xml("the element SSEAlgorithm is missing").with_ec(EC_BUCKET_XML)
-        }
-        Some("AES256") if key_id.is_some() => OssError::new(ErrorCode::InvalidArgument)
-            .with_message(
-                "KMSMasterKeyID is not applicable if the default sse algorithm is not KMS",
-            ),
-        Some("AES256") => OssError::operation_not_implemented(call.operation.name()),
-        Some("KMS") => OssError::new(ErrorCode::KmsServiceNotEnabled),
-        Some(_) => OssError::new(ErrorCode::InvalidEncryptionAlgorithmError),
-    })
 }
 
 /// The inventory that the query names.

@@ -1,7 +1,7 @@
 //! CopyObject.
 
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use ossia_objects::{CopyInput, ReadObjectError, VersionId};
+use ossia_objects::{CopyInput, Encrypt, ReadObjectError, VersionId};
 use ossia_protocol::{
     attributes::{self, CopySource, ObjectAttributes},
     conditions::Conditions,
@@ -54,6 +54,11 @@ pub(super) async fn copy_object(call: &Call<'_>) -> Result<Reply, OssError> {
         tags: pairs(parsed.tags),
         acl: parsed.acl,
         storage_class: parsed.storage_class,
+        encrypt: match (parsed.encrypted, call.rules.encrypted) {
+            (true, _) => Encrypt::Named,
+            (false, true) => Encrypt::ByDefault,
+            (false, false) => Encrypt::No,
+        },
         forbid_overwrite: attributes::forbid_overwrite(&headers)? || call.overwrite_forbidden(&key),
     };
     let output = call
@@ -70,6 +75,7 @@ pub(super) async fn copy_object(call: &Call<'_>) -> Result<Reply, OssError> {
         .with(header::ETAG, fields::etag_value(&output.etag))
         .with(CRC64, HeaderValue::from(output.crc64));
     fields::insert_version(&mut reply.headers, output.version_id);
+    fields::insert_encryption(&mut reply.headers, output.encrypted);
     if let Some(version) = output.source_version_id {
         reply = reply.with(SOURCE_VERSION_ID, fields::version_value(version));
     }

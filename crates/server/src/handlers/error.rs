@@ -69,6 +69,13 @@ pub(crate) fn failure(failure: &Failure) -> OssError {
             }
             OssError::service_unavailable(RETRY_UNABLE_SECONDS)
         }
+        // What is encrypted is whole, and nothing would come of asking again.
+        Failure::NoMasterKey(Some(id)) => OssError::new(ErrorCode::InvalidObjectState)
+            .with_message(format!(
+                "The object is encrypted under the master key {id}, which this server does not have."
+            )),
+        Failure::NoMasterKey(None) => OssError::new(ErrorCode::InvalidEncryptionRequest)
+            .with_message("This server has no master key, so that nothing can be encrypted."),
         Failure::Closed => OssError::service_unavailable(RETRY_BUSY_SECONDS),
         Failure::Unknown(what) => {
             tracing::error!(%what, "the outcome of a write is unknown");

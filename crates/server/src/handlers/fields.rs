@@ -16,6 +16,7 @@ pub(super) const SEALED_TIME: HeaderName = HeaderName::from_static("x-oss-sealed
 pub(super) const STORAGE_CLASS: HeaderName = HeaderName::from_static("x-oss-storage-class");
 pub(super) const TAGGING_COUNT: HeaderName = HeaderName::from_static("x-oss-tagging-count");
 pub(super) const VERSION_ID: HeaderName = HeaderName::from_static("x-oss-version-id");
+const ENCRYPTION: HeaderName = HeaderName::from_static("x-oss-server-side-encryption");
 const RESTORE: HeaderName = HeaderName::from_static("x-oss-restore");
 const EXPIRATION: HeaderName = HeaderName::from_static("x-oss-expiration");
 pub(super) const DELETE_MARKER: HeaderName = HeaderName::from_static("x-oss-delete-marker");
@@ -53,6 +54,13 @@ pub(super) fn version_value(id: VersionId) -> HeaderValue {
 pub(super) fn insert_version(headers: &mut HeaderMap, version_id: Option<VersionId>) {
     if let Some(id) = version_id {
         headers.insert(VERSION_ID, version_value(id));
+    }
+}
+
+/// Tells that an object is encrypted at rest.
+pub(super) fn insert_encryption(headers: &mut HeaderMap, encrypted: bool) {
+    if encrypted {
+        headers.insert(ENCRYPTION, HeaderValue::from_static("AES256"));
     }
 }
 
@@ -101,6 +109,7 @@ pub(super) fn insert_object(headers: &mut HeaderMap, call: &Call<'_>, info: &Obj
     insert_lifetime(headers, call, info);
     insert_stored(headers, info);
     insert_identity(headers, info);
+    insert_encryption(headers, info.encrypted);
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(OBJECT_TYPE, HeaderValue::from_static(info.kind.as_str()));
     headers.insert(STORAGE_CLASS, HeaderValue::from_static(info.storage_class.as_str()));

@@ -61,6 +61,7 @@ pub(super) async fn initiate(call: &Call<'_>) -> Result<Reply, OssError> {
         sequential: call.query.has("sequential"),
         forbid_overwrite: attributes::forbid_overwrite(&headers)?,
     };
+    let encrypted = input.creation.encrypted;
     let url_encoded = url_encoded(call)?;
     let upload = call
         .app
@@ -74,7 +75,9 @@ pub(super) async fn initiate(call: &Call<'_>) -> Result<Reply, OssError> {
         upload_id: upload.to_string(),
         url_encoded,
     };
-    Ok(Reply::xml(StatusCode::OK, document.to_xml()))
+    let mut reply = Reply::xml(StatusCode::OK, document.to_xml());
+    fields::insert_encryption(&mut reply.headers, encrypted);
+    Ok(reply)
 }
 
 pub(super) async fn upload_part(call: &Call<'_>) -> Result<Reply, OssError> {
@@ -94,10 +97,12 @@ pub(super) async fn upload_part(call: &Call<'_>) -> Result<Reply, OssError> {
         call.app.objects.upload_part(input).await.map_err(|error| {
             errors::upload_part(error, &bucket, &upload.to_string(), limit, length)
         })?;
-    Ok(Reply::ok()
+    let mut reply = Reply::ok()
         .with(header::ETAG, fields::etag_value(&output.etag))
         .with(CRC64, HeaderValue::from(output.crc64))
-        .with(CONTENT_MD5, fields::md5_value(&output.md5)))
+        .with(CONTENT_MD5, fields::md5_value(&output.md5));
+    fields::insert_encryption(&mut reply.headers, output.encrypted);
+    Ok(reply)
 }
 
 pub(super) async fn upload_part_copy(call: &Call<'_>) -> Result<Reply, OssError> {
@@ -156,6 +161,7 @@ pub(super) async fn upload_part_copy(call: &Call<'_>) -> Result<Reply, OssError>
     let mut reply = Reply::xml(StatusCode::OK, document.to_xml())
         .with(header::ETAG, fields::etag_value(&output.part.etag))
         .with(CRC64, HeaderValue::from(output.part.crc64));
+    fields::insert_encryption(&mut reply.headers, output.part.encrypted);
     if let Some((first, last)) = output.range
         && let Ok(value) =
             HeaderValue::try_from(range::content_range(first, last, output.source_length))
@@ -232,6 +238,7 @@ pub(super) async fn complete(call: &Call<'_>) -> Result<Reply, OssError> {
         .with(header::ETAG, fields::etag_value(&output.etag))
         .with(CRC64, HeaderValue::from(output.crc64));
     fields::insert_version(&mut reply.headers, output.version_id);
+    fields::insert_encryption(&mut reply.headers, output.encrypted);
     let Some(asked) = asked else { return Ok(reply) };
     let stored = Stored {
         key: key.as_str(),
@@ -421,9 +428,10 @@ fn complete_all(call: &Call<'_>) -> Result<bool, OssError> {
 pub(super) fn location(call: &Call<'_>, bucket: &str, key: &[u8]) -> String {
     let host = call.header_text("host").unwrap_or("localhost");
     let key = uri::encode_path(key);
+    let scheme = if call.request.secure { "https" } else { "http" };
     if call.target.is_service_host() {
-        format!("http://{host}/{bucket}/{key}")
+        format!("{scheme}://{host}/{bucket}/{key}")
     } else {
-        format!("http://{host}/{key}")
+        format!("{scheme}://{host}/{key}")
     }
 }

@@ -127,6 +127,7 @@ pub(super) async fn post_object(call: &Call<'_>) -> Result<Reply, OssError> {
         .with(header::ETAG, fields::etag_value(&output.etag))
         .with(CRC64, HeaderValue::from(output.crc64));
     fields::insert_version(&mut reply.headers, output.version_id);
+    fields::insert_encryption(&mut reply.headers, output.encrypted);
     let Some(asked) = asked else { return Ok(reply) };
     let stored = Stored {
         key: key.as_str(),
@@ -176,6 +177,7 @@ fn creation(call: &Call<'_>, headers: &FormHeaders<'_>) -> Result<Creation, OssE
         acl: parsed.acl.unwrap_or_default(),
         tags: pairs(parsed.tags),
         storage_class: parsed.storage_class,
+        encrypted: parsed.encrypted || call.rules.encrypted,
     })
 }
 

@@ -44,6 +44,7 @@ pub(super) async fn put_object(call: &Call<'_>) -> Result<Reply, OssError> {
         .with(CRC64, HeaderValue::from(output.crc64))
         .with(CONTENT_MD5, fields::md5_value(&output.md5));
     fields::insert_version(&mut reply.headers, output.version_id);
+    fields::insert_encryption(&mut reply.headers, output.encrypted);
     let (Some(asked), Some(mime_type)) = (asked, mime_type) else { return Ok(reply) };
     let stored = Stored {
         key: key.as_str(),

@@ -280,6 +280,7 @@ pub(super) fn creation(call: &Call<'_>) -> Result<Creation, OssError> {
         acl: parsed.acl.unwrap_or_default(),
         tags: pairs(parsed.tags),
         storage_class: parsed.storage_class,
+        encrypted: parsed.encrypted || call.rules.encrypted,
     })
 }
 

@@ -43,6 +43,8 @@ pub(crate) struct Request {
     pub(crate) peer: SocketAddr,
     /// Of HTTP.
     pub(crate) version: Version,
+    /// Whether it came by TLS to this server itself. What a proxy in front says about itself does not count.
+    pub(crate) secure: bool,
     /// Under which key a form's file goes, once its fields have been read.
     pub(crate) posted: OnceLock<Vec<u8>>,
     /// What its handler wants to be dropped when the answer is known, and not before.
@@ -101,6 +103,7 @@ pub(super) async fn exchange<S: Service>(
         guest: Arc::clone(guest),
         peer,
         version: parts.version,
+        secure: false,
         posted: OnceLock::new(),
         kept: OnceLock::new(),
     };

@@ -38,8 +38,8 @@ pub use self::retention::{
     parse_legal_hold,
 };
 pub use self::small::{
-    LoggingConfiguration, LoggingTarget, PublicAccessBlockConfiguration, QuotaConfiguration,
-    RegionInfo, RequestPaymentConfiguration, policy_status, region_list,
+    EncryptionConfiguration, LoggingConfiguration, LoggingTarget, PublicAccessBlockConfiguration,
+    QuotaConfiguration, RegionInfo, RequestPaymentConfiguration, policy_status, region_list,
 };
 pub use self::tagging::{BUCKET_TAGS_MAX, Tagging};
 pub use self::website::{

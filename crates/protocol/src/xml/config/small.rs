@@ -1,7 +1,7 @@
 //! Documents of one or two values: logging, request payment, public access block, storage quota; and the regions.
 
 use super::schema::{invalid, malformed, read_root};
-use crate::error::OssError;
+use crate::error::{ErrorCode, OssError};
 use crate::names::BucketName;
 use crate::xml::writer::Writer;
 use crate::xml::{SMALL, XmlError};
@@ -100,6 +100,43 @@ impl RequestPaymentConfiguration {
             Some("BucketOwner") => Ok(Self { requester: false }),
             Some(_) => Err(malformed(XmlError::Value("Payer"))),
             None => Err(malformed(XmlError::Missing("Payer"))),
+        }
+    }
+}
+
+/// How objects are encrypted that do not say: `AES256`, the only algorithm that there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EncryptionConfiguration;
+
+impl EncryptionConfiguration {
+    /// The `ServerSideEncryptionRule` document.
+    pub fn to_xml(self) -> String {
+        document("ServerSideEncryptionRule", |w| {
+            w.open("ApplyServerSideEncryptionByDefault");
+            w.text("SSEAlgorithm", "AES256");
+            w.close("ApplyServerSideEncryptionByDefault");
+        })
+    }
+
+    /// Reads a `ServerSideEncryptionRule` document.
+    ///
+    /// # Errors
+    /// 400 `MalformedXML`; 400 `KmsServiceNotEnabled` for `KMS`, 400 `InvalidEncryptionAlgorithmError` for any other algorithm, 400
+    /// `InvalidArgument` for a key's id beside `AES256`.
+    pub fn parse(document: &[u8]) -> Result<Self, OssError> {
+        let root = read_root(document, "ServerSideEncryptionRule", SMALL)?;
+        let rule = root.child("ApplyServerSideEncryptionByDefault");
+        let value = |name| rule.and_then(|rule| rule.child_value(name));
+        match value("SSEAlgorithm") {
+            None => Err(malformed(XmlError::Missing("SSEAlgorithm"))),
+            Some("AES256") if value("KMSMasterKeyID").is_some() => {
+                Err(OssError::new(ErrorCode::InvalidArgument).with_message(
+                    "KMSMasterKeyID is not applicable if the default sse algorithm is not KMS",
+                ))
+            }
+            Some("AES256") => Ok(Self),
+            Some("KMS") => Err(OssError::new(ErrorCode::KmsServiceNotEnabled)),
+            Some(_) => Err(OssError::new(ErrorCode::InvalidEncryptionAlgorithmError)),
         }
     }
 }

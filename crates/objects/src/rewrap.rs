@@ -1,0 +1,262 @@
+//! Master keys in use: which ones anything was ever sealed under, and the work that seals data keys anew after a rotation.
+//!
+//! The worker looks at the key file now and then. When another key is current, or there was more than one at the start, it walks the
+//! data keys of every bucket and seals those anew that are under another master key, a batch a transaction that insists on the very
+//! records that it has seen. It keeps no place: what has been done is not there any more, so it may stop or run twice at any
+//! point (I10). A walk that finds none ends it, and tells that the older keys open no object any more.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use ossia_keys::{KeyId, Reloaded};
+use ossia_store::{Item, Partition, Scan, Store, Writes, successor};
+
+use crate::{
+    Failure,
+    background::Background,
+    core::{Core, run_plain},
+    keys::{self, ContentId, SYSTEM},
+    records::{KeyRecord, MasterKeysNoted, Stored},
+    sealing::{list, rewrapped},
+};
+
+/// How often the key file is looked at.
+const LOOK: Duration = Duration::from_secs(5);
+/// The pause after a walk that could not be finished, or that has found something to do.
+const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE_FAILED: Duration = Duration::from_secs(30);
+/// Data keys sealed anew in one transaction.
+const BATCH: usize = 64;
+/// Buckets looked up at once.
+const PAGE: usize = 64;
+
+/// What has become of data keys after a rotation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeyFigures {
+    /// Data keys that were sealed anew since the start of the process.
+    pub rewrapped: u64,
+    /// Data keys that the last walk found under a master key that is not there.
+    pub unopened: u64,
+    /// Walks that found every data key under the current master key, since the start of the process.
+    pub finished: u64,
+}
+
+/// The figures, shared.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    rewrapped: AtomicU64,
+    unopened: AtomicU64,
+    finished: AtomicU64,
+}
+
+impl Told {
+    pub(crate) fn figures(&self) -> KeyFigures {
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        KeyFigures {
+            rewrapped: of(&self.rewrapped),
+            unopened: of(&self.unopened),
+            finished: of(&self.finished),
+        }
+    }
+}
+
+/// The master keys that something in a store may be sealed under, to be asked before a key file is made.
+///
+/// # Errors
+/// [`Failure`] when the store cannot be read.
+pub async fn keys_in_use(store: &Arc<dyn Store>) -> Result<Vec<KeyId>, Failure> {
+    let record = store.get(SYSTEM, keys::master_keys()).await?;
+    Ok(MasterKeysNoted::decode_option(record.as_ref())?.unwrap_or_default().ids)
+}
+
+/// Starts the worker.
+pub(crate) fn start(core: Arc<Core>) -> Background {
+    let on = core.keys.current().is_some();
+    Background::start(on.then(|| run(core)))
+}
+
+async fn run(core: Arc<Core>) {
+    let mut due = core.keys.ids().len() > 1;
+    loop {
+        let pause = match due {
+            false => LOOK,
+            true => match core.rewrap().await {
+                Ok(0) => {
+                    due = false;
+                    LOOK
+                }
+                Ok(_) => PAUSE,
+                Err(failure) => {
+                    tracing::debug!(%failure, "sealing data keys anew put off");
+                    PAUSE_FAILED
+                }
+            },
+        };
+        tokio::time::sleep(pause).await;
+        due |= core.reload_keys().await;
+    }
+}
+
+impl Core {
+    /// Notes the current master key, durably, before anything is sealed under it.
+    pub(crate) async fn note_master_key(&self) -> Result<(), Failure> {
+        let Some(id) = self.keys.current() else { return Ok(()) };
+        run_plain(&*self.store, SYSTEM, vec![keys::master_keys()], move |view| {
+            let record = view.get(&keys::master_keys())?;
+            let mut noted = MasterKeysNoted::decode_option(record.as_ref())?.unwrap_or_default();
+            let mut writes = Writes::none();
+            if !noted.ids.contains(&id) {
+                noted.ids.push(id);
+                writes.put(keys::master_keys(), noted.encode());
+            }
+            Ok((writes, ()))
+        })
+        .await
+    }
+
+    /// Looks at the key file. Whether another key is current.
+    async fn reload_keys(&self) -> bool {
+        let before = self.keys.current();
+        let keys = Arc::clone(&self.keys);
+        let told = tokio::task::spawn_blocking(move || keys.reload()).await;
+        match told {
+            Err(_) => return false,
+            Ok(Ok(Reloaded::Lacking { id })) if self.keys.current() != before => tracing::error!(
+                key = %id,
+                "the master key file has lost a key: this server goes on with it, and the next start will not have it"
+            ),
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                // It is needed at the next start only.
+                static TOLD: AtomicU64 = AtomicU64::new(0);
+                if TOLD.fetch_add(1, Ordering::Relaxed) % 720 == 0 {
+                    tracing::error!(%error, "the master key file cannot be read any more; this server goes on with its keys");
+                }
+                return false;
+            }
+        }
+        if self.keys.current() == before {
+            return false;
+        }
+        if let Err(failure) = self.note_master_key().await {
+            tracing::warn!(%failure, "the new master key could not be noted");
+        }
+        tracing::info!(key = %list(&self.keys.current().into_iter().collect::<Vec<_>>()), "another master key is current");
+        true
+    }
+
+    /// One walk over all data keys. How many were not under the current master key.
+    pub(crate) async fn rewrap(self: &Arc<Self>) -> Result<u64, Failure> {
+        let (mut found, mut unopened) = (0, BTreeSet::new());
+        let mut unopened_keys = 0;
+        let prefix = keys::tagged(keys::CATALOGUE, &[]);
+        let mut next = Some(prefix.clone());
+        while let Some(start) = next {
+            let (page, resume) = self.catalogue_page(start, &prefix, PAGE).await?;
+            for (_, catalogue) in page {
+                for partition in keys::partitions(catalogue.id, catalogue.partitions) {
+                    found +=
+                        self.rewrap_partition(partition, &mut unopened, &mut unopened_keys).await?;
+                }
+            }
+            next = resume;
+        }
+        self.rewraps.unopened.store(unopened_keys, Ordering::Relaxed);
+        if found == 0 {
+            self.rewraps.finished.fetch_add(1, Ordering::Relaxed);
+            let others: Vec<KeyId> = (self.keys.ids().into_iter())
+                .filter(|id| Some(*id) != self.keys.current() && !unopened.contains(id))
+                .collect();
+            if !others.is_empty() {
+                tracing::info!(keys = %list(&others), "no object is under these master keys any more");
+            }
+            if !unopened.is_empty() {
+                let keys = list(&unopened.into_iter().collect::<Vec<_>>());
+                tracing::warn!(%keys, objects = unopened_keys, "objects are under master keys that are not there");
+            }
+        }
+        Ok(found)
+    }
+
+    async fn rewrap_partition(
+        &self,
+        partition: Partition,
+        missing: &mut BTreeSet<KeyId>,
+        missing_keys: &mut u64,
+    ) -> Result<u64, Failure> {
+        let mut found = 0;
+        let mut next = Some(keys::tagged(keys::DATA_KEY, &[]));
+        while let Some(start) = next {
+            let end = successor(&[keys::DATA_KEY]);
+            let scan = Scan { start, end, limit: BATCH, fold: None };
+            let page = self.store.scan(partition, scan).await?;
+            let mut batch: Vec<(Bytes, Bytes, Bytes)> = Vec::new();
+            for item in page.items {
+                let Item::Record(key, record) = item else { continue };
+                // What is damaged is told by who reads it.
+                let Some((id, seen)) =
+                    keys::data_key_id(&key).zip(KeyRecord::decode(&record.value).ok())
+                else {
+                    continue;
+                };
+                match self.renewed(partition, id, &seen) {
+                    Ok(None) => {}
+                    Ok(Some(new)) => batch.push((key, record.value, new.encode())),
+                    Err(Failure::NoMasterKey(_)) => {
+                        *missing_keys += 1;
+                        missing.extend(seen.master());
+                    }
+                    Err(Failure::Damaged(what)) => {
+                        tracing::warn!(%what, "a data key cannot be opened")
+                    }
+                    Err(other) => return Err(other),
+                }
+            }
+            if !batch.is_empty() {
+                found += batch.len() as u64;
+                self.put_renewed(partition, batch).await?;
+            }
+            next = page.resume;
+            tokio::task::yield_now().await;
+        }
+        Ok(found)
+    }
+
+    fn renewed(
+        &self,
+        partition: Partition,
+        id: ContentId,
+        seen: &KeyRecord,
+    ) -> Result<Option<KeyRecord>, Failure> {
+        rewrapped(&self.keys, partition, id, seen)
+    }
+
+    /// One transaction. Those that are no longer what was seen are left alone.
+    async fn put_renewed(
+        &self,
+        partition: Partition,
+        batch: Vec<(Bytes, Bytes, Bytes)>,
+    ) -> Result<(), Failure> {
+        let hints = batch.iter().map(|(key, _, _)| key.clone()).collect();
+        let count = batch.len() as u64;
+        run_plain(&*self.store, partition, hints, move |view| {
+            let mut writes = Writes::none();
+            for (key, seen, new) in &batch {
+                if view.get(key)?.is_some_and(|record| record.value == *seen) {
+                    writes.put(key.clone(), new.clone());
+                }
+            }
+            Ok((writes, ()))
+        })
+        .await?;
+        self.rewraps.rewrapped.fetch_add(count, Ordering::Relaxed);
+        Ok(())
+    }
+}

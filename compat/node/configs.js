@@ -169,9 +169,24 @@ module.exports = async function configs({ oss, bucket, run }) {
     await refused(oss.getBucketInventory(bucket, 'daily'), 404, 'NoSuchInventory');
   });
 
-  await run('encryption is refused, not pretended', async () => {
-    await refused(oss.putBucketEncryption(bucket, { SSEAlgorithm: 'AES256' }), 400, 'NotImplemented');
+  await run('what the bucket encrypts is encrypted, and told so', async () => {
     await refused(oss.getBucketEncryption(bucket), 404, 'NoSuchServerSideEncryptionRule');
+    await refused(oss.putBucketEncryption(bucket, { SSEAlgorithm: 'KMS' }), 400, 'KmsServiceNotEnabled');
+    await oss.putBucketEncryption(bucket, { SSEAlgorithm: 'AES256' });
+    const { encryption } = await oss.getBucketEncryption(bucket);
+    assert.strictEqual(encryption.SSEAlgorithm, 'AES256');
+    const told = answer => answer.res.headers['x-oss-server-side-encryption'];
+    assert.strictEqual(told(await oss.put('encrypted', Buffer.from('secret'))), 'AES256');
     await oss.deleteBucketEncryption(bucket);
+    assert.strictEqual(told(await oss.head('encrypted')), 'AES256');
+    const read = await oss.get('encrypted');
+    assert.deepStrictEqual([told(read), read.content.toString()], ['AES256', 'secret']);
+    assert.strictEqual(told(await oss.put('plain', Buffer.from('open'))), undefined);
+    const headers = { 'x-oss-server-side-encryption': 'AES256' };
+    assert.strictEqual(told(await oss.append('encrypted.log', Buffer.from('one'), { headers })), 'AES256');
+    const next = await oss.append('encrypted.log', Buffer.from(' two'), { position: 3 });
+    assert.strictEqual(told(next), 'AES256');
+    assert.strictEqual((await oss.get('encrypted.log')).content.toString(), 'one two');
+    for (const name of ['encrypted', 'plain', 'encrypted.log']) await oss.delete(name);
   });
 };

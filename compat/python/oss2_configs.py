@@ -125,9 +125,36 @@ def config_cases(bucket, service, refused):
     def regions_are_described():
         equal([region.region for region in service.describe_regions().regions], [f'oss-{REGION}'])
 
-    def encryption_is_refused_not_pretended():
-        refused(exceptions.ServerError, bucket.put_bucket_encryption, models.ServerSideEncryptionRule('AES256'))
+    def what_the_bucket_encrypts_is_encrypted_and_told_so():
+        told = lambda answer: answer.headers.get('x-oss-server-side-encryption')
         refused(exceptions.NoSuchServerSideEncryptionRule, bucket.get_bucket_encryption)
+        rule = models.ServerSideEncryptionRule()
+        rule.sse_algorithm = 'KMS'
+        refused(exceptions.ServerError, bucket.put_bucket_encryption, rule)
+        rule.sse_algorithm = 'AES256'
+        bucket.put_bucket_encryption(rule)
+        equal(bucket.get_bucket_encryption().sse_algorithm, 'AES256')
+        equal(bucket.get_bucket_info().bucket_encryption_rule.sse_algorithm, 'AES256')
+        equal(told(bucket.put_object('encrypted', b'secret')), 'AES256')
+        bucket.delete_bucket_encryption()
+        equal(told(bucket.head_object('encrypted')), 'AES256')
+        equal(bucket.get_object('encrypted', byte_range=(1, 3)).read(), b'ecr')
+        equal(told(bucket.put_object('plain', b'open')), None)
+        asked = {'x-oss-server-side-encryption': 'AES256'}
+        first = bucket.append_object('encrypted.log', 0, b'one', headers=asked, init_crc=0)
+        equal(told(first), 'AES256')
+        equal(told(bucket.append_object('encrypted.log', 3, b' two', init_crc=first.crc)), 'AES256')
+        equal(bucket.get_object('encrypted.log').read(), b'one two')
+        upload = bucket.init_multipart_upload('encrypted.parts', headers=asked)
+        equal(told(upload), 'AES256')
+        part = bucket.upload_part('encrypted.parts', upload.upload_id, 1, b'part')
+        equal(told(part), 'AES256')
+        parts = [models.PartInfo(1, part.etag)]
+        equal(told(bucket.complete_multipart_upload('encrypted.parts', upload.upload_id, parts)), 'AES256')
+        equal(told(bucket.copy_object(bucket.bucket_name, 'encrypted.parts', 'copy', headers=asked)), 'AES256')
+        equal(bucket.get_object('copy').read(), b'part')
+        for name in ['encrypted', 'plain', 'encrypted.log', 'encrypted.parts', 'copy']:
+            bucket.delete_object(name)
 
     def what_clean_ups_ask_for_is_empty():
         equal(bucket.list_live_channel().channels, [])
@@ -141,4 +168,4 @@ def config_cases(bucket, service, refused):
             a_website_is_set_read_back_and_deleted, lifecycle_rules_are_set_read_back_and_deleted,
             logging_is_switched_on_and_off_twice, who_pays_is_set_and_read_back, a_policy_is_set_and_read_back,
             inventories_are_put_told_and_listed, public_access_is_blocked_and_opened, regions_are_described,
-            encryption_is_refused_not_pretended, what_clean_ups_ask_for_is_empty]
+            what_the_bucket_encrypts_is_encrypted_and_told_so, what_clean_ups_ask_for_is_empty]

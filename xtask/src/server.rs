@@ -102,6 +102,7 @@ impl Drop for Server {
             let _ = self.child.wait();
         }
         let _ = fs::remove_dir_all(&self.data);
+        let _ = fs::remove_file(self.data.with_extension("master-key"));
     }
 }
 

@@ -71,7 +71,10 @@ impl Core {
         self: &Arc<Self>,
         input: AppendInput,
     ) -> Result<AppendOutput, AppendError> {
-        let AppendInput { bucket, key, position, creation, acl, body } = input;
+        let AppendInput { bucket, key, position, mut creation, acl, body } = input;
+        if let Some(creation) = &mut creation {
+            creation.encrypted |= self.settings.encrypt_all;
+        }
         let place = self.place::<AppendError>(&bucket).await?;
         let partition = place.partition(&key);
         let max = self.settings.append_max_bytes;
@@ -86,9 +89,10 @@ impl Core {
             now_ms: self.now_ms(),
         };
         let there = self.check_early(partition, &wish, body.length).await?;
-        let (cipher, new_key) = self.cipher_of(partition, &wish, there).await?;
+        let creates = there.is_none();
+        let cipher = self.cipher_of(partition, &wish, there).await?;
         let at = At::Position(position);
-        let sealer = cipher.map(|cipher| cipher.sealer(at)).transpose()?;
+        let sealer = cipher.as_ref().map(|cipher| cipher.sealer(at)).transpose()?;
         let limits = Limits {
             inline_bytes_max: self.settings.inline_bytes_max,
             length_max: max.saturating_sub(position),
@@ -97,6 +101,8 @@ impl Core {
         let taken = intake::take(&*self.store, partition, &key, body, limits, sealer).await;
         let taken = taken.map_err(|error| error.into_append(max))?;
         let (length, crc64, sealing) = (taken.length, taken.crc64, taken.sealing);
+        let new_key = cipher.filter(|_| creates);
+        let new_key = new_key.map(|cipher| self.seal_key(partition, &cipher)).transpose()?;
         let addition = move |bytes, stamp: Stamp| Addition {
             length,
             crc64,
@@ -147,18 +153,15 @@ impl Core {
         partition: Partition,
         wish: &Wish,
         there: Option<Head>,
-    ) -> Result<(Option<Cipher>, Option<NewKey>), AppendError> {
+    ) -> Result<Option<Cipher>, AppendError> {
         let Some(head) = there else {
-            if !wish.creation.as_ref().is_some_and(|creation| creation.encrypted) {
-                return Ok((None, None));
-            }
-            let (cipher, key) = self.new_cipher(partition)?;
-            return Ok((Some(cipher), Some(key)));
+            let asked = wish.creation.as_ref().is_some_and(|creation| creation.encrypted);
+            return Ok(if asked { Some(self.new_cipher()?) } else { None });
         };
-        let Some(sealing) = head.sealing else { return Ok((None, None)) };
+        let Some(sealing) = head.sealing else { return Ok(None) };
         // Gone with its object since the head was read.
         let cipher = self.cipher(partition, sealing.key).await?.ok_or(crate::Failure::Busy)?;
-        Ok((Some(cipher), None))
+        Ok(Some(cipher))
     }
 
     async fn commit_append(

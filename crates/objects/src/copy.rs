@@ -112,14 +112,15 @@ impl Core {
             _ => source.whole_blob().await?,
         };
         // A link has nothing to encrypt.
-        let encrypt = input.encrypt != Encrypt::No && info.kind != ObjectType::Symlink;
+        let asked = input.encrypt != Encrypt::No || self.settings.encrypt_all;
+        let encrypt = asked && info.kind != ObjectType::Symlink;
         let Copied { md5, bytes, sealing, new_key } = match whole_blob {
             Some((blob, sealing)) if sealing.is_some() == encrypt => {
                 let bytes = NewBytes::Duplicate(blob, intake::owner(partition, &input.key));
                 let mut copied = Copied { md5: info.md5, bytes, sealing: None, new_key: None };
                 if let Some((sealing, cipher)) = sealing.zip(source.cipher()) {
                     // The bytes are the same, and so is what they were encrypted with.
-                    let (_, key) = self.same_cipher(partition, cipher)?;
+                    let key = self.seal_key(partition, &self.same_cipher(cipher))?;
                     copied.sealing = Some(Sealing { key: key.id, ..sealing });
                     copied.new_key = Some(key);
                 }
@@ -197,11 +198,10 @@ impl Core {
         };
         let partition = place.partition(key);
         let cipher = match encrypt {
-            true => Some(self.new_cipher(partition)?),
+            true => Some(self.new_cipher()?),
             false => None,
         };
-        let sealer =
-            cipher.as_ref().map(|(cipher, _)| cipher.sealer(At::Position(0))).transpose()?;
+        let sealer = cipher.as_ref().map(|cipher| cipher.sealer(At::Position(0))).transpose()?;
         match intake::take(&*self.store, partition, key, body, limits, sealer).await {
             Ok(taken) => {
                 let bytes = match taken.bytes {
@@ -212,7 +212,7 @@ impl Core {
                     md5: taken.md5.or(info.md5),
                     bytes,
                     sealing: taken.sealing,
-                    new_key: cipher.map(|(_, key)| key),
+                    new_key: cipher.map(|cipher| self.seal_key(partition, &cipher)).transpose()?,
                 })
             }
             Err(IntakeError::Store(failure)) => Err(failure.into()),

@@ -151,8 +151,8 @@ impl Core {
         self.check_overwrite::<InitiateUploadError>(&place, &key, forbid_overwrite).await?;
         let id = UploadId::random();
         let partition = place.partition(&key);
-        let new_key = match creation.encrypted {
-            true => Some(self.new_cipher(partition)?.1),
+        let new_key = match creation.encrypted || self.settings.encrypt_all {
+            true => Some(self.seal_key(partition, &self.new_cipher()?)?),
             false => None,
         };
         let upload = Upload {

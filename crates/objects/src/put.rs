@@ -25,16 +25,16 @@ impl Core {
             md5: true,
         };
         let partition = place.partition(&key);
-        let cipher = match creation.encrypted {
-            true => Some(self.new_cipher(partition)?),
+        let cipher = match creation.encrypted || self.settings.encrypt_all {
+            true => Some(self.new_cipher()?),
             false => None,
         };
-        let sealer =
-            cipher.as_ref().map(|(cipher, _)| cipher.sealer(At::Position(0))).transpose()?;
+        let sealer = cipher.as_ref().map(|cipher| cipher.sealer(At::Position(0))).transpose()?;
         let taken = intake::take(&*self.store, partition, &key, body, limits, sealer).await;
         let Taken { length, crc64, md5, bytes, sealing } =
             taken.map_err(|error| error.into_put(max))?;
         let md5 = md5.ok_or_else(|| Failure::Internal("a put without an MD5".into()))?;
+        let new_key = cipher.map(|cipher| self.seal_key(partition, &cipher)).transpose()?;
         let version = NewVersion {
             kind: Kind::Normal { md5 },
             length,
@@ -44,7 +44,7 @@ impl Core {
             tags: creation.tags,
             storage_class: creation.storage_class.unwrap_or(place.catalogue.storage_class),
             sealing,
-            new_key: cipher.map(|(_, key)| key),
+            new_key,
             over: None,
         };
         let bytes = match bytes {

@@ -17,6 +17,7 @@ use std::{
 use bytes::Bytes;
 use ossia_keys::{KeyId, Reloaded};
 use ossia_store::{Item, Partition, Scan, Store, Writes, successor};
+use tokio::time::Instant;
 
 use crate::{
     Failure,
@@ -32,6 +33,8 @@ const LOOK: Duration = Duration::from_secs(5);
 /// The pause after a walk that could not be finished, or that has found something to do.
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_FAILED: Duration = Duration::from_secs(30);
+/// How long after a rotation something may still be written that was sealed before it.
+const SETTLE: Duration = Duration::from_secs(15);
 /// Data keys sealed anew in one transaction.
 const BATCH: usize = 64;
 /// Buckets looked up at once.
@@ -83,25 +86,43 @@ pub(crate) fn start(core: Arc<Core>) -> Background {
 }
 
 async fn run(core: Arc<Core>) {
-    let mut due = core.keys.ids().len() > 1;
+    // A walk that begins no sooner, and finds nothing, is the last.
+    let mut settled = (core.keys.ids().len() > 1).then(Instant::now);
     loop {
-        let pause = match due {
-            false => LOOK,
-            true => match core.rewrap().await {
-                Ok(0) => {
-                    due = false;
-                    LOOK
+        let pause = match settled {
+            None => LOOK,
+            Some(at) => {
+                let last = Instant::now() >= at;
+                match core.walk_keys().await {
+                    Ok(walked) if walked.found > 0 => PAUSE,
+                    Ok(walked) if last => {
+                        core.tell_finished(walked);
+                        settled = None;
+                        LOOK
+                    }
+                    Ok(_) => LOOK,
+                    Err(failure) => {
+                        tracing::debug!(%failure, "sealing data keys anew put off");
+                        PAUSE_FAILED
+                    }
                 }
-                Ok(_) => PAUSE,
-                Err(failure) => {
-                    tracing::debug!(%failure, "sealing data keys anew put off");
-                    PAUSE_FAILED
-                }
-            },
+            }
         };
         tokio::time::sleep(pause).await;
-        due |= core.reload_keys().await;
+        if core.reload_keys().await {
+            settled = Some(Instant::now() + SETTLE);
+        }
     }
+}
+
+/// What a walk over all data keys has come to.
+#[derive(Debug, Default)]
+pub(crate) struct Walked {
+    /// Keys that were not under the current master key, and are now.
+    pub(crate) found: u64,
+    /// Master keys that are not there, and the number of keys under them.
+    missing: BTreeSet<KeyId>,
+    unopened: u64,
 }
 
 impl Core {
@@ -136,7 +157,7 @@ impl Core {
             Ok(Err(error)) => {
                 // It is needed at the next start only.
                 static TOLD: AtomicU64 = AtomicU64::new(0);
-                if TOLD.fetch_add(1, Ordering::Relaxed) % 720 == 0 {
+                if TOLD.fetch_add(1, Ordering::Relaxed).is_multiple_of(720) {
                     tracing::error!(%error, "the master key file cannot be read any more; this server goes on with its keys");
                 }
                 return false;
@@ -152,46 +173,45 @@ impl Core {
         true
     }
 
-    /// One walk over all data keys. How many were not under the current master key.
-    pub(crate) async fn rewrap(self: &Arc<Self>) -> Result<u64, Failure> {
-        let (mut found, mut unopened) = (0, BTreeSet::new());
-        let mut unopened_keys = 0;
+    /// One walk over all data keys.
+    pub(crate) async fn walk_keys(&self) -> Result<Walked, Failure> {
+        let mut walked = Walked::default();
         let prefix = keys::tagged(keys::CATALOGUE, &[]);
         let mut next = Some(prefix.clone());
         while let Some(start) = next {
             let (page, resume) = self.catalogue_page(start, &prefix, PAGE).await?;
             for (_, catalogue) in page {
                 for partition in keys::partitions(catalogue.id, catalogue.partitions) {
-                    found +=
-                        self.rewrap_partition(partition, &mut unopened, &mut unopened_keys).await?;
+                    self.rewrap_partition(partition, &mut walked).await?;
                 }
             }
             next = resume;
         }
-        self.rewraps.unopened.store(unopened_keys, Ordering::Relaxed);
-        if found == 0 {
-            self.rewraps.finished.fetch_add(1, Ordering::Relaxed);
-            let others: Vec<KeyId> = (self.keys.ids().into_iter())
-                .filter(|id| Some(*id) != self.keys.current() && !unopened.contains(id))
-                .collect();
-            if !others.is_empty() {
-                tracing::info!(keys = %list(&others), "no object is under these master keys any more");
-            }
-            if !unopened.is_empty() {
-                let keys = list(&unopened.into_iter().collect::<Vec<_>>());
-                tracing::warn!(%keys, objects = unopened_keys, "objects are under master keys that are not there");
-            }
+        self.rewraps.unopened.store(walked.unopened, Ordering::Relaxed);
+        Ok(walked)
+    }
+
+    fn tell_finished(&self, walked: Walked) {
+        let Walked { missing, unopened, .. } = walked;
+        self.rewraps.finished.fetch_add(1, Ordering::Relaxed);
+        let current = self.keys.current();
+        let others: Vec<KeyId> =
+            self.keys.ids().into_iter().filter(|id| Some(*id) != current).collect();
+        if !others.is_empty() {
+            let keys = list(&others);
+            tracing::info!(%keys, "no object is under these master keys any more");
         }
-        Ok(found)
+        if !missing.is_empty() {
+            let keys = list(&missing.into_iter().collect::<Vec<_>>());
+            tracing::warn!(%keys, unopened, "objects are under master keys that are not there");
+        }
     }
 
     async fn rewrap_partition(
         &self,
         partition: Partition,
-        missing: &mut BTreeSet<KeyId>,
-        missing_keys: &mut u64,
-    ) -> Result<u64, Failure> {
-        let mut found = 0;
+        walked: &mut Walked,
+    ) -> Result<(), Failure> {
         let mut next = Some(keys::tagged(keys::DATA_KEY, &[]));
         while let Some(start) = next {
             let end = successor(&[keys::DATA_KEY]);
@@ -210,8 +230,8 @@ impl Core {
                     Ok(None) => {}
                     Ok(Some(new)) => batch.push((key, record.value, new.encode())),
                     Err(Failure::NoMasterKey(_)) => {
-                        *missing_keys += 1;
-                        missing.extend(seen.master());
+                        walked.unopened += 1;
+                        walked.missing.extend(seen.master());
                     }
                     Err(Failure::Damaged(what)) => {
                         tracing::warn!(%what, "a data key cannot be opened")
@@ -220,13 +240,13 @@ impl Core {
                 }
             }
             if !batch.is_empty() {
-                found += batch.len() as u64;
+                walked.found += batch.len() as u64;
                 self.put_renewed(partition, batch).await?;
             }
             next = page.resume;
             tokio::task::yield_now().await;
         }
-        Ok(found)
+        Ok(())
     }
 
     fn renewed(

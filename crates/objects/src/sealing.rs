@@ -392,29 +392,33 @@ impl NewKey {
 
 impl Core {
     /// Makes a data key.
-    pub(crate) fn new_cipher(&self, partition: Partition) -> Result<(Cipher, NewKey), Failure> {
+    ///
+    /// # Errors
+    /// [`Failure::NoMasterKey`] where none could be sealed.
+    pub(crate) fn new_cipher(&self) -> Result<Cipher, Failure> {
+        if self.keys.current().is_none() {
+            return Err(unopened(SealError::NoKey));
+        }
         let secret: [u8; 32] = ossia_keys::random().map_err(unopened)?;
-        self.keep_secret(partition, Secret::new(secret.to_vec()))
+        Ok(Cipher::new(ContentId::new(self.now_ms()), Secret::new(secret.to_vec())))
     }
 
     /// The same key for another object, whose bytes are the same.
-    pub(crate) fn same_cipher(
+    pub(crate) fn same_cipher(&self, cipher: &Cipher) -> Cipher {
+        Cipher { id: ContentId::new(self.now_ms()), ..cipher.clone() }
+    }
+
+    /// Seals a data key that was made, shortly before it is written: a body may take hours to come, and the master key be another
+    /// one by then.
+    pub(crate) fn seal_key(
         &self,
         partition: Partition,
         cipher: &Cipher,
-    ) -> Result<(Cipher, NewKey), Failure> {
-        self.keep_secret(partition, cipher.secret.clone())
-    }
-
-    fn keep_secret(
-        &self,
-        partition: Partition,
-        secret: Secret,
-    ) -> Result<(Cipher, NewKey), Failure> {
-        let id = ContentId::new(self.now_ms());
-        let sealed = self.keys.seal(Purpose::DataKey, &context(partition, id), &secret);
+    ) -> Result<NewKey, Failure> {
+        let id = cipher.id;
+        let sealed = self.keys.seal(Purpose::DataKey, &context(partition, id), &cipher.secret);
         let record = KeyRecord { sealed: sealed.map_err(unopened)?.into() }.encode();
-        Ok((Cipher::new(id, secret), NewKey { id, record }))
+        Ok(NewKey { id, record })
     }
 
     /// The data key of this name; `None` if it is gone, and its object with it.

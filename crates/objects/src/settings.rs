@@ -47,6 +47,8 @@ pub struct Settings {
     pub read_piece_bytes: usize,
     /// How long a restore takes. Default 5 s.
     pub restore_delay: Duration,
+    /// Encrypts every new object at rest, whether or not it asks for it. Default `false`.
+    pub encrypt_all: bool,
     /// How runs of small appends are folded into blobs.
     pub packing: Packing,
     /// How everything stored is read in turn.
@@ -152,6 +154,7 @@ impl Default for Settings {
             reap_batch: 128,
             read_piece_bytes: 256 << 10,
             restore_delay: Duration::from_secs(5),
+            encrypt_all: false,
             packing: Packing::default(),
             scrub: Scrub::default(),
             lifecycle: Lifecycle::default(),

@@ -6,6 +6,7 @@ mod buckets;
 mod config;
 mod copy;
 mod crash;
+mod encryption;
 mod lifecycle;
 mod list;
 mod model;

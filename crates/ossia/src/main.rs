@@ -10,6 +10,7 @@ mod control;
 mod figures;
 mod files;
 mod keyfile;
+mod master_key;
 mod serve;
 mod usage;
 
@@ -70,6 +71,10 @@ enum Top {
     ///
     /// Exit codes: 0 done, 2 wrong arguments or failed, 3 the server that has the folder does not answer.
     Usage(usage::UsageArgs),
+    /// Look at the file with the master keys, or add a key to it
+    ///
+    /// What is encrypted at rest is under a key of its own, and that under a master key. The file is the only copy of these.
+    MasterKey(master_key::MasterKeyArgs),
     #[command(flatten)]
     Client(ossia_cli::Command),
 }
@@ -99,6 +104,7 @@ fn main() -> ExitCode {
         Top::Backup(arguments) => runtime.block_on(backup::run(arguments)),
         Top::Restore(arguments) => runtime.block_on(backup::restore(arguments)),
         Top::Usage(arguments) => runtime.block_on(usage::run(arguments)),
+        Top::MasterKey(arguments) => master_key::run(&arguments),
         Top::Client(command) => runtime.block_on(ossia_cli::run(command)),
     }
 }

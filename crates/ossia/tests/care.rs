@@ -283,8 +283,11 @@ async fn a_folder_in_use_is_not_checked_and_a_newer_format_is_refused_by_name() 
     fs::write(data.join("LAYOUT"), layout).unwrap();
     let before = files(&data.join("shard-0"));
     let expected = "has format 3, this version knows up to 2; use a newer version";
-    let output =
-        ossia().args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(&data).output().unwrap();
+    let output = ossia()
+        .args(["serve", "--listen", "127.0.0.1:0", "--master-key-file", common::KEY_FILE, "--data"])
+        .arg(&data)
+        .output()
+        .unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.code() == Some(4) && told.contains(expected), "{told}");
     let (code, _, told) = run(&["check"], &[&data]);
@@ -531,7 +534,7 @@ async fn the_scrub_finds_damage_and_tells_of_it() {
     store(&data).await;
     flip(&only_blob(&data), 4_096 + 70_000);
     let mut child = ossia()
-        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .args(["serve", "--listen", "127.0.0.1:0", "--master-key-file", common::KEY_FILE, "--data"])
         .arg(&data)
         .args(["--set", "scrub.bytes_per_s=1000000000", "--set", "scrub.every_hours=0"])
         .args(["--set", "scrub.settle_ms=0", "--set", "metrics.listen=127.0.0.1:0"])

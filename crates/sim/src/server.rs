@@ -45,7 +45,10 @@ impl Program {
         }
         command.env("OSSIA_ACCESS_KEY_ID", KEY_ID).env("OSSIA_ACCESS_KEY_SECRET", KEY_SECRET);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
+        // One for all: it is outside the folder, and no power cut reaches it.
+        command.arg("serve").arg("--master-key-file");
+        command.arg(std::env::temp_dir().join("ossia-sim.master-key"));
+        command.args(["--listen", "127.0.0.1:0", "--data"]).arg(data);
         command.args(&self.arguments);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command

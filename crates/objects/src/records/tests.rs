@@ -25,6 +25,7 @@ fn head() -> Head {
         below: Below::default(),
         noncurrent_s: None,
         life: Life::default(),
+        sealing: None,
     }
 }
 
@@ -132,6 +133,7 @@ prop_compose! {
         below in any::<(bool, Option<u64>, u64)>(),
         noncurrent_s in any::<Option<u64>>(),
         life in arb_life(),
+        sealing in proptest::option::of(any::<([u8; 16], Option<[u8; 16]>)>()),
     ) -> Head {
         Head {
             kind,
@@ -148,8 +150,25 @@ prop_compose! {
             below: Below { any: below.0, null: below.1, past: below.2 },
             noncurrent_s,
             life,
+            sealing: sealing.map(|(key, salt)| HeadSealing { key: ContentId(key), salt }),
         }
     }
+}
+
+/// Or an older program would hand out what is stored.
+#[test]
+fn records_of_what_is_encrypted_have_a_format_that_older_programs_refuse() {
+    let mut sealed = head();
+    sealed.sealing = Some(HeadSealing { key: ContentId([1; 16]), salt: None });
+    assert_eq!(sealed.encode()[0], 3);
+    let sealing =
+        crate::sealing::Sealing { key: ContentId([1; 16]), salt: [2; 16], part: None, length: 9 };
+    let plain = Extent { length: 9, crc64: 1, source: Source::Payload, sealing: None };
+    assert_eq!(plain.encode()[0], 1);
+    let extent = Extent { sealing: Some(sealing), ..plain };
+    assert_eq!(extent.encode()[0], 3);
+    let short = Extent { length: 10, ..extent };
+    assert!(Extent::decode(&short.encode()).is_err(), "longer than its run");
 }
 
 /// Or an older program would rewrite them and drop the protection.
@@ -192,16 +211,23 @@ proptest! {
         crc64 in any::<u64>(),
         blob in proptest::option::of((any::<[u8; 16]>(), 0..u64::MAX / 2)),
         blobs in vec(any::<[u8; 16]>(), 0..5),
+        sealing in proptest::option::of(any::<([u8; 16], [u8; 16], Option<u16>, u32)>()),
     ) {
+        let sealing = sealing.map(|(key, salt, part, more)| crate::sealing::Sealing {
+            key: ContentId(key),
+            salt,
+            part,
+            length: length + u64::from(more),
+        });
         let source = match blob {
             Some((id, offset)) => Source::Blob { id: BlobId(id), offset },
             None => Source::Payload,
         };
-        let extent = Extent { length, crc64, source };
+        let extent = Extent { length, crc64, source, sealing };
         prop_assert_eq!(Extent::decode(&extent.encode()), Ok(extent));
         let blobs = blobs.into_iter().map(BlobId).collect();
         let readers_of = (length % 2 == 0).then(|| ContentId::new(length >> 16));
-        let tombstone = Tombstone { when_ms: crc64, length, blobs, readers_of };
+        let tombstone = Tombstone { when_ms: crc64, length, blobs, readers_of, key: readers_of };
         prop_assert_eq!(Tombstone::decode(&tombstone.encode()), Ok(tombstone));
     }
 
@@ -234,11 +260,11 @@ fn a_record_of_another_format_is_damaged_and_an_unknown_field_is_not() {
     // Field 60, a number.
     bytes.extend_from_slice(b"\xe0\x03\x05");
     assert_eq!(Head::decode(&bytes.clone().into()), Ok(head()));
-    bytes[0] = 3;
+    bytes[0] = 4;
     assert!(Head::decode(&bytes.into()).is_err());
     assert!(Head::decode(&Bytes::new()).is_err());
     // A length of nothing would make a reader stand still.
-    let extent = Extent { length: 0, crc64: 0, source: Source::Payload };
+    let extent = Extent { length: 0, crc64: 0, source: Source::Payload, sealing: None };
     assert!(Extent::decode(&extent.encode()).is_err());
 }
 

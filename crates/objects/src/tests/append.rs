@@ -139,6 +139,7 @@ async fn what_creates_counts_and_later_headers_do_not_but_for_the_acl() {
             acl: ObjectAcl::Private,
             tags: vec![("k".into(), "v".into())],
             storage_class: Some(StorageClass::Ia),
+            encrypted: false,
         };
         let mut input = world.append_input("log", 0, body(b"hello"));
         input.creation = Some(creation.clone());

@@ -9,7 +9,7 @@ use crate::{
     words::{Attributes, Conditions, ObjectAcl, ObjectType, StorageClass, crc64, etag},
 };
 
-fn input(from: &str, to: &str) -> CopyInput<'static> {
+pub(super) fn input(from: &str, to: &str) -> CopyInput<'static> {
     CopyInput {
         source_bucket: logs(),
         source_key: key(from),
@@ -23,6 +23,7 @@ fn input(from: &str, to: &str) -> CopyInput<'static> {
         tags: vec![],
         acl: None,
         storage_class: None,
+        encrypt: crate::Encrypt::No,
         forbid_overwrite: false,
     }
 }
@@ -39,6 +40,7 @@ async fn put_rich(world: &World, at: &str, bytes: &[u8]) {
         acl: ObjectAcl::PublicRead,
         tags: vec![("a".into(), "1".into())],
         storage_class: Some(StorageClass::Ia),
+        encrypted: false,
     };
     world.objects.put(put).await.unwrap();
 }

@@ -27,7 +27,8 @@ pub(super) async fn die_everywhere<A, C>(
         packing: packing(),
         ..settings()
     };
-    for after in [false, true] {
+    for (after, encrypt_all) in [(false, false), (true, false), (false, true), (true, true)] {
+        let settings = Settings { encrypt_all, ..settings.clone() };
         let mut step = 1;
         loop {
             assert!(step < STEPS_MAX, "it never ends");
@@ -260,6 +261,7 @@ async fn a_copy_is_there_or_not() {
                     tags: vec![],
                     acl: None,
                     storage_class: None,
+                    encrypt: crate::Encrypt::No,
                     forbid_overwrite: false,
                 };
                 world.objects.copy(input).await.is_ok()

@@ -18,7 +18,8 @@ use proptest::prelude::*;
 use self::uploads::{Ids, Trouble, UploadAct, upload_act};
 use self::versions::{Flavour, VersionAct, about, flavour};
 use super::support::{
-    Mode, NOW_MS, World, always_packing, body, collect, key, logs, packing, pattern, settings,
+    Mode, NOW_MS, World, always_packing, body, collect, key, logs, master_keys, packing, pattern,
+    settings,
 };
 use crate::{
     AppendError, CopyError, CopyInput, CreateBucketInput, Creation, Lifecycle, ListInput,
@@ -217,7 +218,8 @@ impl Local {
         let folder = folder();
         let clock = Arc::new(ManualClock::new(NOW_MS));
         let store = Arc::new(LocalEngine::open(options(folder.path().to_owned())).unwrap());
-        let opened = Objects::open(store.clone(), clock.clone(), settings.clone());
+        let keys = Arc::clone(master_keys());
+        let opened = Objects::open_with(store.clone(), clock.clone(), settings.clone(), keys);
         let objects = opened.await.unwrap();
         let input =
             CreateBucketInput { name: logs(), acl: None, storage_class: None, redundancy: None };
@@ -232,7 +234,8 @@ impl Local {
         store.shutdown().await.unwrap();
         drop(store);
         let store = Arc::new(LocalEngine::open(options(folder.path().to_owned())).unwrap());
-        let opened = Objects::open(store.clone(), clock.clone(), settings.clone());
+        let keys = Arc::clone(master_keys());
+        let opened = Objects::open_with(store.clone(), clock.clone(), settings.clone(), keys);
         let objects = opened.await.unwrap();
         Self { folder, clock, settings, store, objects }
     }
@@ -357,6 +360,7 @@ async fn copy(objects: &Objects, ids: &mut Ids, operation: &Operation) -> Result
         tags: Vec::new(),
         acl: None,
         storage_class: None,
+        encrypt: crate::Encrypt::No,
         forbid_overwrite: *forbid_overwrite,
     };
     match objects.copy(input).await {
@@ -620,8 +624,10 @@ proptest! {
     fn on_the_reference_store_everything_answers_as_the_specification(
         acts in acts(),
         partitions in prop_oneof![Just(1_u16), Just(3)],
+        encrypt_all: bool,
     ) {
-        let settings = by_hand(Settings { packing: packing(), ..settings() });
+        let settings =
+            by_hand(Settings { packing: packing(), encrypt_all, ..settings() });
         run(async {
             let world = World::new(Mode { partitions, hostile: None }, settings).await;
             compare(Bed::Memory(world), acts).await;
@@ -640,7 +646,8 @@ proptest! {
     ) {
         run(async {
             let mode = Mode { partitions, hostile: Some(seed) };
-            compare(Bed::Memory(World::new(mode, by_hand(always_packing())).await), acts).await;
+            let settings = Settings { encrypt_all: seed % 2 == 0, ..always_packing() };
+            compare(Bed::Memory(World::new(mode, by_hand(settings)).await), acts).await;
         });
     }
 }
@@ -649,9 +656,13 @@ proptest! {
     #![proptest_config(sequences(600))]
 
     #[test]
-    fn on_the_local_engine_everything_answers_as_the_specification(acts in acts()) {
+    fn on_the_local_engine_everything_answers_as_the_specification(
+        acts in acts(),
+        encrypt_all: bool,
+    ) {
         run(async {
-            compare(Bed::Local(Local::new(by_hand(always_packing())).await), acts).await;
+            let settings = Settings { encrypt_all, ..always_packing() };
+            compare(Bed::Local(Local::new(by_hand(settings)).await), acts).await;
         });
     }
 }

@@ -40,6 +40,7 @@ async fn overwriting_replaces_everything_and_leaves_nothing_behind() {
             acl: ObjectAcl::PublicRead,
             tags: vec![("a".into(), String::new())],
             storage_class: Some(StorageClass::Archive),
+            encrypted: false,
         };
         let mut input = world.put_input("k", &pattern(500, 1));
         input.creation = creation.clone();

@@ -32,6 +32,7 @@ pub(super) fn copy_input<'a>(from: &str, to: &str) -> CopyInput<'a> {
         tags: vec![],
         acl: None,
         storage_class: None,
+        encrypt: crate::Encrypt::No,
         forbid_overwrite: false,
     }
 }

@@ -5,7 +5,7 @@ use std::{
     future::{Future, poll_fn},
     pin::Pin,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll},
@@ -14,6 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_core::Stream;
+use ossia_keys::MasterKeys;
 use ossia_store::{
     BlobError, BlobId, BlobReader, BlobWriter, Blobs, BoxFuture, FinishedBlob, Health, Hostility,
     Index, Item, MemoryOptions, MemoryStore, Page, Partition, PayloadRef, ReadError, Record,
@@ -27,7 +28,7 @@ use crate::{
     ManualClock, Objects, Packing, PutInput, PutOutput, Settings,
     keys::{self, ContentId, SYSTEM},
     pack::Tier,
-    records::{Catalogue, Extent, Head, Part, Source, Stored},
+    records::{Catalogue, Extent, Head, Part, Source, Stored, Upload},
     words::{BucketName, ObjectKey},
 };
 
@@ -149,7 +150,12 @@ where
     }
     for mode in [plain(1), Mode { partitions: 3, hostile: Some(5) }] {
         println!("{mode:?}, packing all the time");
-        test(World::new(mode, always_packing()).await).await;
+        test(World::new(mode.clone(), always_packing()).await).await;
+        println!("{mode:?}, everything encrypted");
+        let encrypt_all = true;
+        test(World::new(mode.clone(), Settings { encrypt_all, ..settings() }).await).await;
+        println!("{mode:?}, everything encrypted, packing all the time");
+        test(World::new(mode, Settings { encrypt_all, ..always_packing() }).await).await;
     }
 }
 
@@ -364,6 +370,7 @@ fn assert_partition_tidy(keys: &[(Bytes, Record)]) -> BTreeSet<BlobId> {
     let mut lengths: BTreeMap<ContentId, u64> = BTreeMap::new();
     let mut ends: BTreeMap<ContentId, u64> = BTreeMap::new();
     let (mut blobs, mut references) = (BTreeSet::new(), BTreeSet::new());
+    let (mut data_keys, mut keyed) = (BTreeSet::new(), BTreeSet::new());
     // Second names for what parts hold.
     let making: BTreeSet<_> = keys
         .iter()
@@ -383,6 +390,9 @@ fn assert_partition_tidy(keys: &[(Bytes, Record)]) -> BTreeSet<BlobId> {
             b'b' => {}
             keys::HEAD | keys::OLDER | keys::MARKER => {
                 let head = Head::decode(&record.value).unwrap();
+                if let Some(sealing) = head.sealing {
+                    assert!(keyed.insert(sealing.key), "a shared data key");
+                }
                 if let Some(content) = head.content_id() {
                     assert!(lengths.insert(content, head.length).is_none(), "shared content");
                 }
@@ -404,7 +414,11 @@ fn assert_partition_tidy(keys: &[(Bytes, Record)]) -> BTreeSet<BlobId> {
             b's' => {
                 references.insert(BlobId(key[1..].try_into().unwrap()));
             }
-            keys::UPLOAD | b'y' => {}
+            keys::UPLOAD => keyed.extend(Upload::decode(&record.value).unwrap().key),
+            keys::DATA_KEY => {
+                data_keys.insert(keys::data_key_id(key).unwrap());
+            }
+            b'y' => {}
             keys::PART => {
                 assert!(uploads > 0, "a part without an upload");
                 let part = Part::decode(&record.value).unwrap();
@@ -417,6 +431,7 @@ fn assert_partition_tidy(keys: &[(Bytes, Record)]) -> BTreeSet<BlobId> {
     lengths.retain(|_, length| *length > 0);
     assert_eq!(lengths, ends, "heads and extents");
     assert_eq!(blobs, references, "blobs and references");
+    assert_eq!(data_keys, keyed, "data keys, and who has one");
     blobs
 }
 
@@ -426,7 +441,14 @@ pub(super) async fn open(
     settings: &Settings,
 ) -> Objects {
     let (store, clock) = (Arc::clone(store), Arc::clone(clock));
-    Objects::open(store, clock, settings.clone()).await.unwrap()
+    let keys = Arc::clone(master_keys());
+    Objects::open_with(store, clock, settings.clone(), keys).await.unwrap()
+}
+
+/// The same ones for every start.
+pub(super) fn master_keys() -> &'static Arc<MasterKeys> {
+    static KEYS: OnceLock<Arc<MasterKeys>> = OnceLock::new();
+    KEYS.get_or_init(|| Arc::new(MasterKeys::ephemeral().unwrap()))
 }
 
 pub(super) async fn collect<E>(stream: impl Stream<Item = Result<Bytes, E>>) -> Result<Vec<u8>, E> {

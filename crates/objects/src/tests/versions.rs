@@ -62,7 +62,7 @@ impl World {
         let told = Arc::clone(&found);
         let store = Arc::clone(&self.store) as Arc<dyn ossia_store::Store>;
         let tell = move |finding: crate::Finding| told.lock().unwrap().push(finding.to_string());
-        StoreCheck::new(store, &options, tell).buckets().await.unwrap();
+        StoreCheck::new(store, &options, Arc::clone(master_keys()), tell).buckets().await.unwrap();
         let found = found.lock().unwrap();
         found.clone()
     }
@@ -93,6 +93,7 @@ fn copy(from: &str, version: Option<VersionId>, to: &str) -> CopyInput<'static> 
         tags: vec![],
         acl: None,
         storage_class: None,
+        encrypt: crate::Encrypt::No,
         forbid_overwrite: true,
     }
 }

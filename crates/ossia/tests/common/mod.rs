@@ -21,6 +21,9 @@ pub(crate) const KEY_ID: &str = "TestAccessKeyId";
 /// Its secret.
 pub(crate) const KEY_SECRET: &str = "TestAccessKeySecret";
 
+/// The master keys of every server under test, so that a copied data folder finds its own, and none is left beside a folder.
+pub(crate) const KEY_FILE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/test.master-key");
+
 /// How long a server may take to listen. Far more than it needs: the machine may be busy.
 const START_MAX: Duration = Duration::from_secs(60);
 
@@ -59,6 +62,9 @@ impl Server {
     pub(crate) fn start_with(data: &Path, arguments: &[&str]) -> Server {
         let mut command = ossia();
         command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data).args(arguments);
+        if !arguments.contains(&"--master-key-file") {
+            command.args(["--master-key-file", KEY_FILE]);
+        }
         Server::run(command)
     }
 
@@ -70,7 +76,7 @@ impl Server {
         shell.args(["-c", &format!("ulimit -n {files} && exec \"$@\""), "sh"]);
         shell
             .arg(plain.get_program())
-            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--master-key-file", KEY_FILE, "--data"])
             .arg(data);
         for (name, value) in plain.get_envs() {
             match value {
@@ -153,6 +159,12 @@ impl Server {
         self.stderr.lock().expect("no reader panics").clone()
     }
 
+    /// Ends a server that was to complain, and gives its log.
+    pub(crate) fn end_complaining(mut self) -> String {
+        self.end();
+        std::mem::take(&mut *self.stderr.lock().expect("no reader panics"))
+    }
+
     /// Ends it at once, as `kill -9` does.
     pub(crate) fn kill(mut self) {
         self.end();
@@ -204,7 +216,7 @@ impl Drop for Server {
 /// Starts a server and kills it `after` that, wherever its start has come to by then.
 pub(crate) fn kill_while_starting(data: &Path, arguments: &[&str], after: Duration) {
     let mut child = ossia()
-        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .args(["serve", "--listen", "127.0.0.1:0", "--master-key-file", KEY_FILE, "--data"])
         .arg(data)
         .args(arguments)
         .stdin(Stdio::null())

@@ -73,7 +73,10 @@ impl Drop for Running {
 
 fn serve(data: &Path, made: &Made, runtime: &tokio::runtime::Runtime) -> Verdict {
     let mut command = common::ossia();
-    command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
+    let keys = concat!(env!("CARGO_TARGET_TMPDIR"), "/test.master-key");
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--master-key-file", keys, "--data"])
+        .arg(data);
     for setting in SETTINGS {
         command.args(["--set", setting]);
     }

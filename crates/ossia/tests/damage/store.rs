@@ -173,6 +173,7 @@ impl Writer<'_> {
             tags: Vec::new(),
             acl: None,
             storage_class: None,
+            encrypt: ossia_objects::Encrypt::No,
             forbid_overwrite: false,
         };
         let told = self.objects.copy(input).await.unwrap();

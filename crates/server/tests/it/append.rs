@@ -115,8 +115,8 @@ async fn the_first_append_validates_what_later_ones_ignore() {
         ("x-oss-storage-class", "NoSuchClass", "InvalidArgument"),
         ("x-oss-tagging", eleven.join("&").as_str(), "InvalidArgument"),
         ("x-oss-meta-bad_name", "x", "InvalidArgument"),
-        ("x-oss-server-side-encryption", "AES256", "NotImplemented"),
-        ("x-oss-server-side-encryption", "KMS", "NotImplemented"),
+        ("x-oss-server-side-encryption", "SM4", "InvalidEncryptionAlgorithmError"),
+        ("x-oss-server-side-encryption", "KMS", "KmsServiceNotEnabled"),
     ] {
         fixture.call(append("/bkt/log", 0, "a").header(name, value)).await.error(400, code);
         fixture.call(head("/bkt/log")).await.expect(404);

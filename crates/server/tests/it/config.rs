@@ -368,7 +368,7 @@ async fn lifecycle_rules_get_an_id_and_are_refused_where_they_contradict() {
 }
 
 #[tokio::test]
-async fn logging_names_a_bucket_that_is_and_encryption_is_never_pretended() {
+async fn logging_names_a_bucket_that_is_and_encryption_is_by_what_there_is() {
     let fixture = Fixture::with_bucket().await;
     let absent = LOGGING.replace("bkt", "none");
     let refused = fixture.call(put("/bkt/?logging").body(absent)).await;
@@ -387,7 +387,6 @@ async fn logging_names_a_bucket_that_is_and_encryption_is_never_pretended() {
         )
     };
     for (inside, code) in [
-        ("<SSEAlgorithm>AES256</SSEAlgorithm>", "NotImplemented"),
         (
             "<SSEAlgorithm>AES256</SSEAlgorithm><KMSMasterKeyID>k</KMSMasterKeyID>",
             "InvalidArgument",
@@ -400,7 +399,15 @@ async fn logging_names_a_bucket_that_is_and_encryption_is_never_pretended() {
         fixture.call(put("/bkt/?encryption").body(rule(inside))).await.error(400, code);
     }
     fixture.call(get("/bkt/?encryption")).await.error(404, "NoSuchServerSideEncryptionRule");
-    fixture.call(delete("/bkt/?encryption")).await.expect(204);
+    let aes = rule("<SSEAlgorithm>AES256</SSEAlgorithm>");
+    set(&fixture, "encryption", &aes).await;
+    assert_eq!(told(&fixture, "encryption").await, aes);
+    let info = fixture.call(get("/bkt/?bucketInfo")).await.expect(200);
+    assert_eq!(info.element("SSEAlgorithm").as_deref(), Some("AES256"));
+    for _ in 0..2 {
+        fixture.call(delete("/bkt/?encryption")).await.expect(204);
+    }
+    fixture.call(get("/bkt/?encryption")).await.error(404, "NoSuchServerSideEncryptionRule");
 }
 
 #[tokio::test]

@@ -121,13 +121,13 @@ async fn sources_that_are_missing_or_malformed_are_told() {
 }
 
 #[tokio::test]
-async fn forbid_overwrite_holds_for_copies_and_encryption_is_refused() {
+async fn forbid_overwrite_holds_for_copies_and_encryption_by_others_is_refused() {
     let fixture = with_source().await;
     fixture.call(put("/other/copy").body("mine")).await.expect(200);
     let call = copy("/other/copy", "/bkt/dir/a%20b").header("x-oss-forbid-overwrite", "true");
     fixture.call(call).await.error(409, "FileAlreadyExists");
     let call = copy("/other/copy", "/bkt/dir/a%20b").header("x-oss-server-side-encryption", "KMS");
-    fixture.call(call).await.error(400, "NotImplemented");
+    fixture.call(call).await.error(400, "KmsServiceNotEnabled");
     assert_eq!(fixture.call(get("/other/copy")).await.text(), "mine");
 }
 

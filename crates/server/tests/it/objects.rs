@@ -107,7 +107,7 @@ async fn puts_that_announce_something_else_than_they_bring_store_nothing() {
         ("x-oss-tagging", "a=1&a=2", "InvalidArgument"),
         ("x-oss-forbid-overwrite", "perhaps", "InvalidArgument"),
         ("x-oss-traffic-limit", "1000", "InvalidArgument"),
-        ("x-oss-server-side-encryption", "AES256", "NotImplemented"),
+        ("x-oss-server-side-encryption", "SM4", "InvalidEncryptionAlgorithmError"),
         ("x-oss-callback", "e30=", "InvalidArgument"),
         ("if-modified-since", "Thu, 15 Jan 2026 08:30:45 GMT", "NotImplemented"),
         ("if-none-match", "*", "NotImplemented"),

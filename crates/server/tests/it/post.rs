@@ -263,8 +263,8 @@ async fn what_is_no_whole_form_makes_no_object() {
     fixture.call(long.call()).await.error(400, "FieldItemTooLong");
     let forged = signed().field("Content-Disposition", "a\r\nx-oss-forged: 1");
     fixture.call(forged.call()).await.error(400, "InvalidArgument");
-    let encrypted = signed().field("x-oss-server-side-encryption", "AES256");
-    fixture.call(encrypted.call()).await.error(400, "NotImplemented");
+    let encrypted = signed().field("x-oss-server-side-encryption", "KMS");
+    fixture.call(encrypted.call()).await.error(400, "KmsServiceNotEnabled");
     fixture.call(get("/bkt/key")).await.error(404, "NoSuchKey");
     let right = STANDARD.encode(Md5::digest(signed().body()));
     let big = signed().field("padding", "v".repeat(1 << 20));

@@ -38,6 +38,12 @@ pub(crate) struct ServeArgs {
     /// file, else beside the data folder, with .master-key behind its name]
     #[arg(long, value_name = "FILE")]
     master_key_file: Option<PathBuf>,
+    /// The certificate, in PEM, chain behind it: the server then answers by TLS alone; read anew when it changes
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// Its private key, in PEM
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
     /// Keep everything in memory and leave nothing behind
     #[arg(long)]
     memory: bool,
@@ -100,6 +106,7 @@ async fn serve(arguments: ServeArgs) -> Result<(), Failed> {
     // Before anything is opened, so that no signal ends the process half way.
     let mut terminate = signal(SignalKind::terminate()).map_err(Failed::new)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failed::new)?;
+    let mut hang_up = signal(SignalKind::hangup()).map_err(Failed::new)?;
     let mut config = settings(arguments)?;
     let wanted = config.limits.connections_max;
     let files = files::raise_limit();
@@ -145,9 +152,17 @@ async fn serve(arguments: ServeArgs) -> Result<(), Failed> {
         // Whoever read standard output has gone; clients have not.
         tracing::warn!(%error, "the start screen could not be written");
     }
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!("SIGTERM received, stopping"),
-        _ = interrupt.recv() => tracing::info!("SIGINT received, stopping"),
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("SIGTERM received, stopping"),
+            _ = interrupt.recv() => tracing::info!("SIGINT received, stopping"),
+            Some(()) = hang_up.recv() => {
+                tracing::info!("SIGHUP received: certificate and key are looked at");
+                server.reload().await;
+                continue;
+            }
+        }
+        break;
     }
     drop(control);
     if !server.shutdown().await {
@@ -176,6 +191,8 @@ fn settings(arguments: ServeArgs) -> Result<Config, Failed> {
         listen,
         data,
         master_key_file,
+        tls_cert,
+        tls_key,
         memory,
         domain,
         cname,
@@ -186,6 +203,8 @@ fn settings(arguments: ServeArgs) -> Result<Config, Failed> {
     config.listen = listen.unwrap_or(config.listen);
     config.data = data.unwrap_or(config.data);
     config.master_key_file = master_key_file.unwrap_or(config.master_key_file);
+    config.tls.cert = tls_cert.unwrap_or(config.tls.cert);
+    config.tls.key = tls_key.unwrap_or(config.tls.key);
     config.memory |= memory;
     config.region = region.unwrap_or(config.region);
     if !domain.is_empty() {

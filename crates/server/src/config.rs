@@ -33,6 +33,8 @@ pub struct Config {
     pub memory: bool,
     /// The most bytes that `memory` keeps, then writes are refused as on a full disk; 0 for no bound. Default 0.
     pub memory_max_bytes: u64,
+    /// Certificate and key; with both, the server answers by TLS and by nothing else.
+    pub tls: Tls,
     /// Base domains for virtual hosts: `bucket.DOMAIN`. The first one, with the port, is also the endpoint that answers name.
     /// `localhost` and `oss-*.aliyuncs.com` are always known. Default none.
     pub domain: Vec<String>,
@@ -70,6 +72,31 @@ pub struct Config {
     pub lifecycle: Lifecycle,
     /// What operators see.
     pub metrics: Metrics,
+}
+
+/// TLS on `listen`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// The certificate, in PEM, with its chain behind it. Default none.
+    pub cert: PathBuf,
+    /// Its private key, in PEM. Default none.
+    pub key: PathBuf,
+    /// How often it is looked whether the files have changed, in milliseconds; SIGHUP has them read at once. Default 5,000.
+    pub look_ms: u64,
+}
+
+impl Default for Tls {
+    fn default() -> Tls {
+        Tls { cert: PathBuf::new(), key: PathBuf::new(), look_ms: 5_000 }
+    }
+}
+
+impl Tls {
+    /// Whether there is any.
+    pub fn is_on(&self) -> bool {
+        !self.cert.as_os_str().is_empty()
+    }
 }
 
 /// The endpoints in GetBucketInfo and ListBuckets: host and port, no scheme. Clients connect to them.
@@ -381,6 +408,7 @@ impl Default for Config {
             master_key_file: PathBuf::new(),
             memory: false,
             memory_max_bytes: 0,
+            tls: Tls::default(),
             domain: Vec::new(),
             cname: Vec::new(),
             region: "cn-hangzhou".to_owned(),
@@ -595,6 +623,12 @@ impl Config {
         }
         if !(1..=50_000 << 30).contains(&self.append.max_bytes) {
             return range("append.max_bytes", "1 byte to 48.8 TiB is needed");
+        }
+        if self.tls.cert.as_os_str().is_empty() != self.tls.key.as_os_str().is_empty() {
+            return range("tls", "cert and key must be set together");
+        }
+        if self.tls.look_ms == 0 {
+            return range("tls.look_ms", "at least 1 is needed");
         }
         self.limits.check()?;
         let named = |text: &String| name(text) || Network::parse(text).is_some();

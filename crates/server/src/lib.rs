@@ -30,5 +30,6 @@ mod screen;
 mod server;
 mod service;
 
+pub use http::TlsError;
 pub use screen::start_screen;
 pub use server::{Server, StartError, body_files_max, object_settings};

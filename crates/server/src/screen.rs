@@ -15,7 +15,8 @@ pub fn start_screen(
     metrics: Option<SocketAddr>,
 ) -> String {
     let mut screen = String::new();
-    let endpoint = format!("http://{}", reachable(address));
+    let scheme = scheme(config);
+    let endpoint = format!("{scheme}://{}", reachable(address));
     let secret = if identity.secret_is_new {
         identity.root.secret.as_str()
     } else {
@@ -28,7 +29,7 @@ pub fn start_screen(
     };
     // Writing to a String cannot fail.
     let _ = writeln!(screen, "Ossia {}", env!("CARGO_PKG_VERSION"));
-    let _ = writeln!(screen, "listening on http://{address}");
+    let _ = writeln!(screen, "listening on {scheme}://{address}");
     let _ = writeln!(screen);
     let _ = writeln!(screen, "  endpoint           {endpoint}");
     let _ = writeln!(screen, "  region             {}", config.region);
@@ -47,6 +48,10 @@ pub fn start_screen(
     screen
 }
 
+fn scheme(config: &Config) -> &'static str {
+    if config.tls.is_on() { "https" } else { "http" }
+}
+
 /// The address that a client on this machine can connect to.
 fn reachable(address: SocketAddr) -> String {
     match address {
@@ -58,8 +63,9 @@ fn reachable(address: SocketAddr) -> String {
 
 fn snippets(config: &Config, identity: &Identity, address: SocketAddr, secret: &str) -> String {
     // ali-oss needs a host name, not an address, for path-style requests.
-    let node_endpoint = format!("http://localhost:{}", address.port());
-    let python_endpoint = format!("http://{}", reachable(address));
+    let scheme = scheme(config);
+    let node_endpoint = format!("{scheme}://localhost:{}", address.port());
+    let python_endpoint = format!("{scheme}://{}", reachable(address));
     let (id, region) = (&identity.root.id, &config.region);
     format!(
         r#"

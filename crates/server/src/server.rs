@@ -5,14 +5,14 @@ use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 use ossia_objects::{Clock, Lifecycle, Objects, Packing, Scrub, Settings};
 use ossia_protocol::addressing::Addressing;
 use thiserror::Error;
-use tokio::net::TcpSocket;
+use tokio::{net::TcpSocket, task::JoinHandle};
 
 use crate::{
     access_log::{AccessLogs, Delivery},
     auth::Authenticator,
     callback::Callbacks,
     config::{self, Config, CopySource, Limits},
-    http::{Admission, Front, FrontSettings, Guests, Requests, Tempo},
+    http::{Admission, Front, FrontSettings, Guests, Requests, Tempo, Tls, TlsError},
     identity::Identity,
     inventory::Inventories,
     metrics::{Figures, Sources, Window},
@@ -30,6 +30,9 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// Certificate and key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// A server that answers.
@@ -40,6 +43,9 @@ pub struct Server {
     delivery: Delivery,
     inventories: Option<Inventories>,
     grace: Duration,
+    tls: Option<Arc<Tls>>,
+    /// Looks at certificate and key now and then.
+    looking: Option<JoinHandle<()>>,
 }
 
 impl fmt::Debug for Server {
@@ -71,6 +77,10 @@ impl Server {
         clock: Arc<dyn Clock>,
         figures: Option<Figures>,
     ) -> Result<Server, StartError> {
+        let tls = match config.tls.is_on() {
+            true => Some(Arc::new(Tls::open(&config.tls.cert, &config.tls.key)?)),
+            false => None,
+        };
         let listen = |source| StartError::Listen { address: config.listen, source };
         let listener = listen_on(config.listen).map_err(listen)?;
         let port = listener.local_addr().map_err(listen)?.port();
@@ -120,12 +130,15 @@ impl Server {
         let logs = app.logs.clone();
         let clock = Arc::clone(&app.clock);
         let guests = Guests::new(share, limits.trusted());
-        let front = Front::open(listener, Arc::new(app), front_settings(&limits), meters, guests)
+        let settings = front_settings(&limits);
+        let front = Front::open(listener, Arc::new(app), settings, meters, guests, tls.clone())
             .map_err(listen)?;
+        let every = Duration::from_millis(config.tls.look_ms);
+        let looking = tls.clone().map(|tls| tokio::spawn(look(tls, every)));
         let delivery = logs.deliver(objects.clone(), flush);
         let inventories = Inventories::begin(objects.clone(), clock, &config.inventory);
         let grace = Duration::from_millis(limits.shutdown_ms);
-        Ok(Server { front, window, objects, delivery, inventories, grace })
+        Ok(Server { front, window, objects, delivery, inventories, grace, tls, looking })
     }
 
     /// Where it listens, with the real port.
@@ -138,9 +151,20 @@ impl Server {
         self.window.as_ref().map(Window::address)
     }
 
+    /// Reads certificate and key again, if they have changed. Connections that stand keep what they have agreed on.
+    pub async fn reload(&self) {
+        if let Some(tls) = self.tls.clone() {
+            // Reading files blocks. It does not panic.
+            let _ = tokio::task::spawn_blocking(move || tls.reload()).await;
+        }
+    }
+
     /// Stops: no new connections, requests under way may finish within `limits.shutdown_ms`, as may the delivery of access logs,
     /// then background work ends. The store stays open. Says whether all requests finished.
     pub async fn shutdown(self) -> bool {
+        if let Some(looking) = &self.looking {
+            looking.abort();
+        }
         let finished = self.front.close(self.grace).await;
         self.delivery.close(self.grace).await;
         if let Some(inventories) = self.inventories {
@@ -148,6 +172,14 @@ impl Server {
         }
         self.objects.close().await;
         finished
+    }
+}
+
+async fn look(tls: Arc<Tls>, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        let tls = Arc::clone(&tls);
+        let _ = tokio::task::spawn_blocking(move || tls.reload()).await;
     }
 }
 

@@ -19,7 +19,6 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
     time::{Instant, Sleep},
 };
 
@@ -27,6 +26,7 @@ use super::{
     guests::Guest,
     intake::DrainLimits,
     refusal::{Refusal, Refuses},
+    tls::Socket,
 };
 use crate::metrics::Meters;
 
@@ -273,7 +273,7 @@ pub(super) struct Common {
 
 /// A socket that tells its watch what it sees.
 pub(super) struct Watched {
-    socket: TcpStream,
+    socket: Socket,
     watch: Arc<Watch>,
     common: Common,
     guest: Arc<Guest>,
@@ -293,7 +293,7 @@ struct Refused {
 
 impl Watched {
     pub(super) fn new(
-        socket: TcpStream,
+        socket: Socket,
         watch: Arc<Watch>,
         common: Common,
         guest: Arc<Guest>,
@@ -447,7 +447,12 @@ impl AsyncWrite for Watched {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.watch.flushed();
-        Pin::new(&mut self.socket).poll_flush(cx)
+        let polled = Pin::new(&mut self.socket).poll_flush(cx);
+        if self.socket.is_secure() {
+            // What was written may still be here, encrypted.
+            self.watch.blocked(polled.is_pending());
+        }
+        polled
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -82,7 +82,7 @@ const SERVER_TIME: HeaderName = HeaderName::from_static("x-oss-server-time");
 pub(super) async fn exchange<S: Service>(
     shared: &FrontShared<S>,
     watch: &Arc<Watch>,
-    (peer, guest): (SocketAddr, &Arc<Guest>),
+    (peer, guest, secure): (SocketAddr, &Arc<Guest>, bool),
     request: http::Request<Incoming>,
 ) -> http::Response<Outgoing> {
     let started = Instant::now();
@@ -103,7 +103,7 @@ pub(super) async fn exchange<S: Service>(
         guest: Arc::clone(guest),
         peer,
         version: parts.version,
-        secure: false,
+        secure,
         posted: OnceLock::new(),
         kept: OnceLock::new(),
     };

@@ -25,6 +25,7 @@ use super::{
     intake::{DrainLimits, Tempo},
     refusal::{Refusal, Refuses as _},
     stamp::RequestIds,
+    tls::{Socket, Tls},
 };
 use crate::{metrics::Meters, rarely::Rarely};
 
@@ -69,6 +70,7 @@ pub(super) struct FrontShared<S> {
     pub(super) ids: RequestIds,
     pub(super) meters: Arc<Meters>,
     guests: Arc<Guests>,
+    tls: Option<Arc<Tls>>,
     heads: Arc<Heads>,
     /// Those that are told that there is no room for them, at once.
     farewells: Arc<Semaphore>,
@@ -114,6 +116,7 @@ impl Front {
         settings: FrontSettings,
         meters: Arc<Meters>,
         guests: Arc<Guests>,
+        tls: Option<Arc<Tls>>,
     ) -> std::io::Result<Front> {
         let address = listener.local_addr()?;
         let (word, heard) = watch::channel(Word::default());
@@ -124,6 +127,7 @@ impl Front {
             ids: RequestIds::new(),
             meters,
             guests,
+            tls,
             heads: Heads::new(settings.heads_bytes),
             farewells: Arc::new(Semaphore::new(FAREWELLS_MAX)),
             word: heard,
@@ -221,6 +225,10 @@ fn farewell<S: Service>(
     shared: &FrontShared<S>,
 ) -> Option<impl Future<Output = ()> + Send + 'static> {
     static CROWDED: Rarely = Rarely::new();
+    // Nothing that it could read without agreeing on keys first, which is what there is no room for.
+    if shared.tls.is_some() {
+        return None;
+    }
     // First, since it is counted.
     let answer = shared.refuse(Refusal::Crowded);
     if CROWDED.now() {
@@ -267,6 +275,20 @@ async fn serve_one<S: Service>(socket: TcpStream, guest: Guest, shared: Arc<Fron
     // Small answers must not wait for the client's acknowledgement of the one before.
     let _ = socket.set_nodelay(true);
     let _connected = shared.meters.connected();
+    let socket = match &shared.tls {
+        None => Socket::Plain(socket),
+        Some(tls) => {
+            let mut stop = shared.word.clone();
+            tokio::select! {
+                agreed = tls.accept(socket, settings.head_read) => match agreed {
+                    Some(socket) => socket,
+                    None => return,
+                },
+                _ = stop.wait_for(|word| word.stop) => return,
+            }
+        }
+    };
+    let secure = socket.is_secure();
     let watch = Watch::new();
     let common = Common {
         meters: Arc::clone(&shared.meters),
@@ -283,7 +305,7 @@ async fn serve_one<S: Service>(socket: TcpStream, guest: Guest, shared: Arc<Fron
             let (shared, watch) = (Arc::clone(&shared), Arc::clone(&watch));
             let address = Arc::clone(&address);
             async move {
-                let response = exchange(&shared, &watch, (peer, &address), request).await;
+                let response = exchange(&shared, &watch, (peer, &address, secure), request).await;
                 Ok::<_, std::convert::Infallible>(response)
             }
         })
@@ -422,7 +444,8 @@ mod tests {
         let share = crate::config::Limits::default().share();
         let guests = Guests::new(share, Vec::new());
         let front =
-            Front::open(listener, Arc::new(Brittle), settings(), Arc::default(), guests).unwrap();
+            Front::open(listener, Arc::new(Brittle), settings(), Arc::default(), guests, None)
+                .unwrap();
         let mut socket = TcpStream::connect(front.address()).await.unwrap();
         for (path, wanted) in [("/panic", "500"), ("/", "200"), ("/panic", "500"), ("/", "200")] {
             let request =

@@ -24,6 +24,7 @@ mod pace;
 mod refusal;
 mod reply;
 mod stamp;
+mod tls;
 
 pub(crate) use admission::{Admission, Own, Reserved};
 pub(crate) use crowd::Crowd;
@@ -35,3 +36,5 @@ pub(crate) use pace::Pace;
 pub(crate) use refusal::{Refusal, Refusals};
 pub(crate) use reply::{Cut, Reply};
 pub(crate) use stamp::RequestId;
+pub(crate) use tls::Tls;
+pub use tls::TlsError;

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use ossia_keys::MasterKeys;
 use ossia_objects::{Clock, ManualClock, Objects};
 use ossia_protocol::{
     addressing::{Addressing, RequestTarget},
@@ -9,7 +10,7 @@ use ossia_protocol::{
     error::parse_error_xml,
     query::Query,
 };
-use ossia_server::{Server, config::Config, identity::Identity, object_settings};
+use ossia_server::{Server, StartError, config::Config, identity::Identity, object_settings};
 use ossia_store::{MemoryOptions, MemoryStore};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -40,6 +41,18 @@ impl Fixture {
 
     /// A server with other settings.
     pub async fn with(change: impl FnOnce(&mut Config)) -> Fixture {
+        Fixture::open(change).await.unwrap()
+    }
+
+    /// Why a server with these settings does not start.
+    pub async fn refused(change: impl FnOnce(&mut Config)) -> String {
+        match Fixture::open(change).await {
+            Ok(_) => panic!("it has started"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    async fn open(change: impl FnOnce(&mut Config)) -> Result<Fixture, StartError> {
         let mut config =
             Config { listen: "127.0.0.1:0".parse().unwrap(), memory: true, ..Config::default() };
         change(&mut config);
@@ -47,11 +60,12 @@ impl Fixture {
         let clock = Arc::new(ManualClock::new(NOW * 1000));
         let store = Arc::new(MemoryStore::new(MemoryOptions::default()));
         let time: Arc<dyn Clock> = clock.clone();
-        let objects =
-            Objects::open(store, Arc::clone(&time), object_settings(&config)).await.unwrap();
+        let keys = Arc::new(MasterKeys::ephemeral().unwrap());
+        let settings = object_settings(&config);
+        let objects = Objects::open_with(store, Arc::clone(&time), settings, keys).await.unwrap();
         let identity = Identity::in_memory(None, "");
-        let server = Server::start(config.clone(), &identity, objects, time, None).await.unwrap();
-        Fixture { address: server.address(), clock, config, server: Some(server) }
+        let server = Server::start(config.clone(), &identity, objects, time, None).await?;
+        Ok(Fixture { address: server.address(), clock, config, server: Some(server) })
     }
 
     /// A server with one bucket named `bkt`.
@@ -82,6 +96,11 @@ impl Fixture {
     pub async fn call(&self, call: Call) -> Response {
         let mut connection = self.connect().await;
         connection.call(self, call).await
+    }
+
+    /// Has it read certificate and key again.
+    pub async fn reload(&self) {
+        self.server.as_ref().unwrap().reload().await;
     }
 
     /// Stops the server; says whether every request finished.

@@ -102,7 +102,7 @@ fn headers(request: &Request) {
     let _ = told(attributes::content_md5(headers));
     let _ = told(attributes::hash_crc64(headers));
     let _ = told(attributes::forbid_overwrite(headers));
-    let _ = told(attributes::refuse_encryption(headers));
+    let _ = told(attributes::encryption(headers));
     let _ = told(attributes::refuse_conditions(headers));
     let _ = told(attributes::traffic_limit(headers, &request.query));
     let _ = told(attributes::metadata_directive(headers));

@@ -157,16 +157,23 @@ impl Core {
         Err(Failure::Busy.into())
     }
 
-    /// The MD5 of a content that nobody takes away meanwhile.
+    /// The MD5 of a content that nobody takes away meanwhile; `data_key` names the key it is encrypted under.
     pub(crate) async fn md5_of(
         &self,
         partition: Partition,
         content: ContentId,
+        data_key: Option<ContentId>,
         length: u64,
     ) -> Result<[u8; 16], Failure> {
+        let cipher = match data_key {
+            // Gone with its upload since that was read.
+            Some(id) => Some(self.cipher(partition, id).await?.ok_or(Failure::Busy)?),
+            None => None,
+        };
         let piece_bytes = self.settings.read_piece_bytes;
         let extents = Arc::new(Extents {
             store: Arc::clone(&self.store),
+            cipher,
             partition,
             content,
             put_whole: None,

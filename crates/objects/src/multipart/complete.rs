@@ -145,7 +145,10 @@ impl Core {
             }
             let md5 = match found.sequential && plan.length <= self.settings.put_max_bytes {
                 // Which hash goes on where is not told by the parts, so they are read: no more than a put may bring.
-                true => Some(self.md5_of(work.partition, content, plan.length).await?),
+                true => {
+                    let md5 = self.md5_of(work.partition, content, found.key, plan.length);
+                    Some(md5.await?)
+                }
                 false => None,
             };
             if let Told::Done(output) = self.swap_in(work, content, &plan, md5).await? {

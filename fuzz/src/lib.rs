@@ -1,4 +1,4 @@
-//! What a fuzzer runs: everything that parses bytes from the network or the disk, in at most eight targets.
+//! What a fuzzer runs: everything that parses bytes from the network or the disk, in a target for each kind.
 //!
 //! A target takes any bytes, never panics on account of them, and checks more than that: what is decoded and encoded again is what it
 //! was, the same bytes mean the same twice, a signature never holds for a changed request, a damaged journal never yields what was
@@ -13,6 +13,7 @@
 //! | `xml` | documents of requests and answers, errors |
 //! | `signature` | V1 and V4 in headers and queries |
 //! | `form` | form fields, policies, the RPC style |
+//! | `policy` | policy documents, and what they say of a request |
 //! | `settings` | configuration, identity, endpoints, command lines |
 //! | `records` | what the object layer stores: records and keys |
 //! | `files` | what the engine stores: frames, transactions, values, headers |
@@ -23,6 +24,7 @@ mod files;
 mod form;
 mod input;
 mod journal;
+mod policy;
 mod records;
 mod request;
 mod settings;
@@ -39,11 +41,12 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     Target { name: "request", run: request::run },
     Target { name: "xml", run: xml::run },
     Target { name: "signature", run: signature::run },
     Target { name: "form", run: form::run },
+    Target { name: "policy", run: policy::run },
     Target { name: "settings", run: settings::run },
     Target { name: "records", run: records::run },
     Target { name: "files", run: files::run },

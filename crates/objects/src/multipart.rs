@@ -233,6 +233,7 @@ fn info(key: ObjectKey, id: UploadId, upload: Upload) -> UploadInfo {
         initiated: upload.initiated_ms / 1_000,
         storage_class: upload.storage_class,
         acl: upload.acl,
+        tagged: !upload.tags.is_empty(),
         attributes: upload.attributes,
         encrypted: upload.key.is_some(),
     }

@@ -72,6 +72,24 @@ pub struct Config {
     pub lifecycle: Lifecycle,
     /// What operators see.
     pub metrics: Metrics,
+    /// Who did what.
+    pub audit: Audit,
+}
+
+/// The audit log: a line of JSON for each request that was let through or refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audit {
+    /// The file that lines are added to; none when empty. Opened again when it has been moved away. Default empty.
+    pub file: PathBuf,
+    /// When it has this many bytes it is set aside as `FILE.1`, in the place of the one before. Default 268,435,456 (256 MiB).
+    pub bytes_max: u64,
+}
+
+impl Default for Audit {
+    fn default() -> Audit {
+        Audit { file: PathBuf::new(), bytes_max: 256 << 20 }
+    }
 }
 
 /// TLS on `listen`.
@@ -150,6 +168,23 @@ pub enum CopySource {
 pub struct Auth {
     /// Refuses V4 signatures made for another region than `region`. Default false: any region is taken.
     pub strict_region: bool,
+    /// Proxies in front, addresses and networks: of a request that comes from one, the last address in `X-Forwarded-For` that is none
+    /// of theirs is what policies take for its source. Default none: whoever else sends that header is not believed.
+    pub proxies: Vec<String>,
+}
+
+impl Auth {
+    pub(crate) fn proxies(&self) -> Vec<Network> {
+        self.proxies.iter().filter_map(|text| Network::parse(text)).collect()
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let Some(bad) = self.proxies.iter().find(|text| Network::parse(text).is_none()) else {
+            return Ok(());
+        };
+        let reason = format!("{bad:?} is no address, and no network such as 10.0.0.0/8");
+        Err(ConfigError::Range { path: "auth.proxies", reason })
+    }
 }
 
 /// Whom the server posts callbacks to, which clients ask for, and how patiently.
@@ -427,6 +462,7 @@ impl Default for Config {
             restore: Restore::default(),
             lifecycle: Lifecycle::default(),
             metrics: Metrics::default(),
+            audit: Audit::default(),
         }
     }
 }
@@ -631,6 +667,10 @@ impl Config {
             return range("tls.look_ms", "at least 1 is needed");
         }
         self.limits.check()?;
+        self.auth.check()?;
+        if self.audit.bytes_max == 0 {
+            return range("audit.bytes_max", "at least 1 is needed");
+        }
         let named = |text: &String| name(text) || Network::parse(text).is_some();
         if let Some(bad) = self.callback.allowed.iter().find(|text| !named(text)) {
             return range(

@@ -16,6 +16,7 @@
 
 mod access;
 mod access_log;
+mod audit;
 mod auth;
 mod callback;
 pub mod config;

@@ -25,7 +25,10 @@ use ossia_objects::{Health, Objects};
 use ossia_protocol::operation::Operation;
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
 
-use crate::http::{Admission, Refusals, Requests};
+use crate::{
+    audit::Audit,
+    http::{Admission, Refusals, Requests},
+};
 
 /// Threads beyond this many share.
 const SLOTS: usize = 16;
@@ -183,6 +186,7 @@ pub(crate) struct Sources {
     pub(crate) uploads: Admission,
     pub(crate) downloads: Admission,
     pub(crate) requests: Arc<Requests>,
+    pub(crate) audit: Audit,
     /// As the limit of open files has left it.
     pub(crate) connections_max: u64,
     pub(crate) figures: Option<Figures>,
@@ -220,7 +224,7 @@ impl Sources {
         text
     }
 
-    fn own(&self) -> [Figure; 13] {
+    fn own(&self) -> [Figure; 14] {
         let meters = &self.meters;
         let counter = |name, help, value| Figure { name, help, kind: FigureKind::Counter, value };
         let gauge = |name, help, value| Figure { name, help, kind: FigureKind::Gauge, value };
@@ -277,6 +281,11 @@ impl Sources {
                 "ossia_download_refusals_total",
                 "requests answered 503 because limits.download_bytes were in use",
                 self.downloads.refusals(),
+            ),
+            counter(
+                "ossia_audit_lost_total",
+                "lines of the audit log that were dropped or could not be written",
+                self.audit.lost(),
             ),
         ]
     }

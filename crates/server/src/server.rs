@@ -1,6 +1,6 @@
 //! A running server: the rooms joined, started and stopped in order.
 
-use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use ossia_objects::{Clock, Lifecycle, Objects, Packing, Scrub, Settings};
 use ossia_protocol::addressing::Addressing;
@@ -9,6 +9,7 @@ use tokio::{net::TcpSocket, task::JoinHandle};
 
 use crate::{
     access_log::{AccessLogs, Delivery},
+    audit::Audit,
     auth::Authenticator,
     callback::Callbacks,
     config::{self, Config, CopySource, Limits},
@@ -33,6 +34,14 @@ pub enum StartError {
     /// Certificate and key cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The audit log cannot be written.
+    #[error("cannot open the audit log {}: {source}", file.display())]
+    Audit {
+        /// The file asked for.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
 }
 
 /// A server that answers.
@@ -42,6 +51,7 @@ pub struct Server {
     objects: Objects,
     delivery: Delivery,
     inventories: Option<Inventories>,
+    audit: Audit,
     grace: Duration,
     tls: Option<Arc<Tls>>,
     /// Looks at certificate and key now and then.
@@ -89,6 +99,8 @@ impl Server {
         let share = limits.share();
         let download_each = DOWNLOAD_PIECES * object_settings(&config).read_piece_bytes as u64;
         let download_lean = DOWNLOAD_PIECES * LEAN_PIECE_BYTES as u64;
+        let audit = Audit::open(&config.audit)
+            .map_err(|source| StartError::Audit { file: config.audit.file.clone(), source })?;
         let app = App {
             objects: objects.clone(),
             clock,
@@ -103,6 +115,8 @@ impl Server {
             callbacks: Callbacks::new(&config.callback),
             under_way: Arc::default(),
             logs: AccessLogs::new(&config.logging),
+            audit: audit.clone(),
+            proxies: config.auth.proxies(),
             uploads: Admission::new(
                 limits.body_bytes,
                 share.upload_bytes as u64,
@@ -138,7 +152,7 @@ impl Server {
         let delivery = logs.deliver(objects.clone(), flush);
         let inventories = Inventories::begin(objects.clone(), clock, &config.inventory);
         let grace = Duration::from_millis(limits.shutdown_ms);
-        Ok(Server { front, window, objects, delivery, inventories, grace, tls, looking })
+        Ok(Server { front, window, objects, delivery, inventories, audit, grace, tls, looking })
     }
 
     /// Where it listens, with the real port.
@@ -167,6 +181,7 @@ impl Server {
         }
         let finished = self.front.close(self.grace).await;
         self.delivery.close(self.grace).await;
+        self.audit.flush(self.grace).await;
         if let Some(inventories) = self.inventories {
             inventories.close().await;
         }
@@ -235,6 +250,7 @@ fn window(address: SocketAddr, app: &App, figures: Option<Figures>) -> Result<Wi
         uploads: app.uploads.clone(),
         downloads: app.downloads.clone(),
         requests: Arc::clone(&app.requests),
+        audit: app.audit.clone(),
         connections_max: app.config.limits.connections_max as u64,
         figures,
     };

@@ -7,9 +7,7 @@ use std::{fmt, sync::Arc, time::Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use ossia_access::{Caller, Principal};
-use ossia_objects::{
-    Bucket, BucketError, BucketRules, Clock, Health, Objects, ReadObjectError, VersionId,
-};
+use ossia_objects::{Bucket, BucketError, BucketRules, Clock, Health, Objects, ReadObjectError};
 use ossia_protocol::{
     addressing::{Addressing, RequestTarget, Target},
     auth::RequestParts,
@@ -21,13 +19,14 @@ use ossia_protocol::{
 };
 
 use crate::{
-    access::{Circumstances, Grade, decide, grade},
+    access::{Decisions, FormSets},
     access_log::{AccessLogs, Entry},
+    audit::Audit,
     auth::{AuthRefusal, Authenticator, HeaderView, first},
     callback::Callbacks,
     config::Config,
     handlers::{self, error as errors},
-    http::{Admission, Refusal, Reply, Request, RequestId, Requests, Service},
+    http::{Admission, Network, Refusal, Reply, Request, RequestId, Requests, Service},
     metrics::Meters,
     quota::{Begun, UnderWay},
 };
@@ -47,6 +46,10 @@ pub(crate) struct App {
     pub(crate) addressing: Addressing,
     /// Takes lines of access logs.
     pub(crate) logs: AccessLogs,
+    /// Takes lines of the audit log.
+    pub(crate) audit: Audit,
+    /// Whose `X-Forwarded-For` is believed.
+    pub(crate) proxies: Vec<Network>,
     /// Posts callbacks.
     pub(crate) callbacks: Callbacks,
     /// By how much uploads under way will grow buckets with a quota.
@@ -78,16 +81,20 @@ pub(crate) struct Call<'r> {
     pub(crate) bucket: Option<Bucket>,
     /// What requests to that bucket are decided by.
     pub(crate) rules: Arc<BucketRules>,
+    /// Takes what is decided.
+    pub(crate) decided: &'r Decisions,
+    /// Of a form, what it names in the place of headers.
+    pub(crate) form: Option<&'r FormSets>,
 }
 
 /// What became known of a request before it was answered.
 #[derive(Default)]
-struct Told {
-    operation: Option<Operation>,
+pub(crate) struct Told {
+    pub(crate) operation: Option<Operation>,
     /// Only of requests from another origin.
     bucket: Option<BucketName>,
     rules: Option<Arc<BucketRules>>,
-    caller: Option<Arc<Caller>>,
+    pub(crate) caller: Option<Arc<Caller>>,
 }
 
 /// The path of the health check, where Host is a service name or an address.
@@ -103,10 +110,15 @@ impl Service for App {
     async fn answer(&self, request: Request) -> Reply {
         let started = (self.clock.now_ms(), Instant::now());
         let mut told = Told::default();
+        let decided = Decisions::default();
         let mut code = None;
-        let mut reply = match self.run(&request, &mut told).await {
-            Ok(reply) => reply,
+        let mut reply = match self.run(&request, &mut told, &decided).await {
+            Ok(reply) => {
+                self.tell(&request, &told, &decided, reply.status.as_u16(), None);
+                reply
+            }
             Err(error) => {
+                self.tell(&request, &told, &decided, error.status(), Some(&error));
                 code = Some(error.code().as_str());
                 let host = host_of(&request.headers);
                 errors::render(&error, request.id, &host, request.method == Method::HEAD)
@@ -185,7 +197,12 @@ fn headers_too_large(max: usize) -> OssError {
 
 impl App {
     /// Answers; tells operation, bucket and rules as soon as they are known.
-    async fn run(&self, request: &Request, told: &mut Told) -> Result<Reply, OssError> {
+    async fn run(
+        &self,
+        request: &Request,
+        told: &mut Told,
+        decided: &Decisions,
+    ) -> Result<Reply, OssError> {
         self.check_limits(request)?;
         let raw = request.target.path_and_query().map_or("/", |target| target.as_str());
         let parts = RequestTarget::split(raw);
@@ -239,6 +256,8 @@ impl App {
             caller,
             bucket,
             rules,
+            decided,
+            form: None,
         };
         if by_form {
             return handlers::handle(&call).await;
@@ -355,7 +374,7 @@ impl App {
         self.objects.rules_at_hand(&name)
     }
 
-    fn target_of(&self, request: &Request) -> Target {
+    pub(crate) fn target_of(&self, request: &Request) -> Target {
         let raw = request.target.path_and_query().map_or("/", |target| target.as_str());
         let host = host_of(&request.headers);
         let authority = request.target.authority().map(|authority| authority.as_str());
@@ -497,7 +516,7 @@ impl Call<'_> {
             return Err(denied("You are denied by bucket referer policy."));
         }
         if self.rules.payment.requester
-            && !self.caller.is_account()
+            && self.caller.is_anonymous()
             && self.header_text("x-oss-request-payer") != Some("requester")
         {
             let message = "Access denied for requester pay bucket";
@@ -525,11 +544,23 @@ impl Call<'_> {
     /// Whether an object under this key must not be overwritten by this caller, whatever its request says.
     pub(crate) fn overwrite_forbidden(&self, key: &ObjectKey) -> bool {
         let account = &self.app.account;
+        let names =
+            |principal: &str, who: &str| principal.ends_with(&format!(":ram::{account}:{who}"));
         self.rules.overwrite.forbids(key.as_str(), |principal| {
             principal == "*"
-                || (self.caller.is_account()
-                    && (principal == account
-                        || principal.ends_with(&format!(":ram::{account}:root"))))
+                || match &self.caller.principal {
+                    Principal::Anonymous => false,
+                    _ if principal == account => true,
+                    Principal::Account => names(principal, "root"),
+                    Principal::User { id, name } => {
+                        principal == &**id || names(principal, &format!("user/{name}"))
+                    }
+                    Principal::Session { role, session, .. } => {
+                        names(principal, &format!("role/{role}"))
+                            || principal
+                                == format!("arn:sts::{account}:assumed-role/{role}/{session}")
+                    }
+                }
         })
     }
 
@@ -574,88 +605,6 @@ impl Call<'_> {
         Err(OssError::new(ErrorCode::QuotaExceeded)
             .with_field("BucketName", name.as_str())
             .with_field("StorageQuota", quota.bytes.to_string()))
-    }
-
-    /// Whether the caller may do the operation, and set what its headers set.
-    pub(crate) async fn check_access(&self) -> Result<(), OssError> {
-        let object =
-            match (&self.caller.principal, grade(self.operation), self.target.key.is_some()) {
-                // The root key needs no ACL, and the others' ACLs say nothing about what is the owner's.
-                (Principal::Account, _, _) | (_, Grade::Owner, _) | (_, _, false) => None,
-                (_, Grade::Read | Grade::Write, true) => {
-                    match ObjectKey::from_bytes(self.target.key.as_deref().unwrap_or_default()) {
-                        Ok(key) => {
-                            let named = match self.operation {
-                                Operation::GetObject
-                                | Operation::HeadObject
-                                | Operation::GetObjectMeta
-                                | Operation::GetSymlink
-                                | Operation::DeleteObject => handlers::versions::version(self)?,
-                                _ => None,
-                            };
-                            self.object_acl(&key, named).await?
-                        }
-                        Err(_) => None,
-                    }
-                }
-            };
-        // Of an operation on many keys each is decided by itself.
-        if self.operation == Operation::DeleteMultipleObjects {
-            return Ok(());
-        }
-        self.permit(self.operation, object)?;
-        if !matches!(
-            self.operation,
-            Operation::PutObject
-                | Operation::AppendObject
-                | Operation::CopyObject
-                | Operation::PutSymlink
-        ) {
-            return Ok(());
-        }
-        // What these headers set beside the content is a right of its own, which no ACL gives.
-        for (name, right) in [
-            ("x-oss-object-acl", Operation::PutObjectAcl),
-            ("x-oss-tagging", Operation::PutObjectTagging),
-        ] {
-            if self.header(name).is_some() {
-                self.permit(right, object)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the caller may do `operation` on an object of this bucket with this ACL.
-    pub(crate) fn permit(
-        &self,
-        operation: Operation,
-        object: Option<ossia_protocol::attributes::ObjectAcl>,
-    ) -> Result<(), OssError> {
-        if self.caller.is_anonymous() && self.rules.policy.is_some_and(|policy| policy.denies) {
-            // Its statements are not decided yet: what one may deny is not let through by an ACL.
-            return Err(OssError::new(ErrorCode::AccessDenied)
-                .with_message("Access denied by bucket policy."));
-        }
-        let bucket = self.bucket.as_ref().map(|bucket| bucket.acl);
-        let circumstances = Circumstances {
-            bucket: bucket.map(|acl| self.rules.effective_bucket_acl(acl)),
-            object: object.map(|acl| self.rules.effective_object_acl(acl)),
-        };
-        decide(&self.caller, operation, circumstances).into_result()
-    }
-
-    /// The ACL of an object of this bucket, or of a version of one; `None` if there is no such object.
-    pub(crate) async fn object_acl(
-        &self,
-        key: &ObjectKey,
-        version: Option<VersionId>,
-    ) -> Result<Option<ossia_protocol::attributes::ObjectAcl>, OssError> {
-        let Some(bucket) = &self.bucket else { return Ok(None) };
-        match self.app.objects.head_version(&bucket.name, key, version).await {
-            Ok(info) => Ok(Some(info.acl)),
-            Err(ReadObjectError::Store(failure)) => Err(errors::failure(&failure)),
-            Err(_) => Ok(None),
-        }
     }
 
     /// The bucket's name. Only for operations that name one.

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use ossia_protocol::policy::{Policy, PolicyKind};
 use ossia_protocol::xml::config::{
     CorsConfiguration, EncryptionConfiguration, LifecycleConfiguration, LoggingConfiguration,
-    OverwriteConfiguration, PolicySummary, PublicAccessBlockConfiguration, QuotaConfiguration,
+    OverwriteConfiguration, PublicAccessBlockConfiguration, QuotaConfiguration,
     RefererConfiguration, RequestPaymentConfiguration, Tagging, WebsiteConfiguration,
 };
 
@@ -39,8 +40,8 @@ pub struct BucketRules {
     pub quota: Option<QuotaConfiguration>,
     /// When its objects expire.
     pub lifecycle: Option<Arc<LifecycleConfiguration>>,
-    /// What is known of its policy.
-    pub policy: Option<PolicySummary>,
+    /// Its policy.
+    pub policy: Option<Arc<Policy>>,
     /// Whether objects are encrypted that do not say.
     pub encrypted: bool,
     /// The bytes of all documents.
@@ -97,7 +98,10 @@ impl BucketRules {
                 EncryptionConfiguration::parse(document)?;
                 self.encrypted = true;
             }
-            ConfigKind::Policy => self.policy = Some(PolicySummary::parse(document)?),
+            ConfigKind::Policy => {
+                let text = String::from_utf8_lossy(document);
+                self.policy = Some(Arc::new(Policy::of_stored(&text, PolicyKind::Bucket)));
+            }
             ConfigKind::Lifecycle => {
                 let rules = LifecycleConfiguration::parse(document, true, String::new)?;
                 self.lifecycle = Some(Arc::new(rules));

@@ -175,6 +175,8 @@ pub struct UploadInfo {
     pub storage_class: StorageClass,
     /// The ACL named at the start.
     pub acl: Option<ObjectAcl>,
+    /// Whether tags were named at the start.
+    pub tagged: bool,
     /// The stored headers of the object to be.
     pub attributes: Attributes,
     /// Whether the object will be encrypted at rest.

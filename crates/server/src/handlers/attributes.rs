@@ -16,7 +16,7 @@ use super::{
     upload::{creation, pairs, small_body},
     versions::version,
 };
-use crate::{auth::HeaderView, http::Reply, service::Call};
+use crate::{access::FromBody, auth::HeaderView, http::Reply, service::Call};
 
 const SYMLINK_TARGET: HeaderName = HeaderName::from_static("x-oss-symlink-target");
 /// Ten tags of the longest keys and values, with escapes, fit.
@@ -74,6 +74,7 @@ pub(super) async fn put_object_tagging(call: &Call<'_>) -> Result<Reply, OssErro
     let too_long = || OssError::malformed_xml("the document is too long");
     let body = small_body(call, TAGGING_BYTES_MAX, too_long).await?;
     let tags = pairs(Some(Tagging::parse_of_object(&body)?));
+    call.check_body(FromBody::Tags(&tags)).await?;
     let edited = call.app.objects.set_tags(&bucket, &key, version, tags).await;
     let edited = edited.map_err(|error| refused(call, error, &bucket, &key))?;
     Ok(versioned(Reply::ok(), edited.version_id))

@@ -7,16 +7,17 @@ use ossia_objects::{BucketError, ConfigEntries, ConfigError, ConfigKind};
 use ossia_protocol::{
     error::{EC_BUCKET_XML, ErrorCode, OssError},
     operation::Operation,
+    policy::{BUCKET_POLICY_BYTES_MAX, Policy, PolicyKind},
     query::Query,
     xml::config::{
-        CorsConfiguration, EncryptionConfiguration, InventoryConfiguration, LifecycleConfiguration,
-        LoggingConfiguration, OverwriteConfiguration, POLICY_BYTES_MAX, PolicySummary,
+        CorsConfiguration, EncryptionConfiguration, InventoryConfiguration, InventoryRule,
+        LifecycleConfiguration, LoggingConfiguration, OverwriteConfiguration,
         PublicAccessBlockConfiguration, QuotaConfiguration, RefererConfiguration, RegionInfo,
         RequestPaymentConfiguration, Tagging, WebsiteConfiguration, policy_status, region_list,
     },
 };
 
-use super::{bucket::configuration_body, error as errors};
+use super::{bucket::configuration_body, error as errors, upload::small_body};
 use crate::{http::Reply, service::Call};
 
 /// Longest documents, in bytes: of most kinds, and of those with up to 1,000 rules.
@@ -108,7 +109,7 @@ pub(super) async fn handle(call: &Call<'_>) -> Result<Reply, OssError> {
         GetBucketPolicy => get_policy(call).await,
         DeleteBucketPolicy => remove(call, Kind::Policy).await,
         GetBucketPolicyStatus => {
-            let public = call.rules.policy.is_some_and(|policy| policy.public);
+            let public = call.rules.policy.as_ref().is_some_and(|policy| policy.is_public());
             Ok(Reply::xml(StatusCode::OK, policy_status(public)))
         }
         DescribeRegions => describe_regions(call),
@@ -248,6 +249,7 @@ async fn put_logging(call: &Call<'_>) -> Result<Reply, OssError> {
         remove(call, ConfigKind::Logging).await?;
         return Ok(Reply::ok());
     };
+    call.permit_target(&target.bucket, &target.prefix).await?;
     match call.app.objects.bucket(&target.bucket).await {
         Ok(_) => store(call, ConfigKind::Logging, logging.to_xml().into()).await,
         Err(BucketError::NoSuchBucket) => {
@@ -273,7 +275,10 @@ async fn put_inventory(call: &Call<'_>) -> Result<Reply, OssError> {
         let message = "The id in the document is not that of the request.";
         return Err(OssError::invalid_argument("Id", inventory.id, message));
     }
-    let destination = ossia_protocol::names::BucketName::new(&inventory.destination)?;
+    let rule = InventoryRule::parse(inventory.element.as_bytes())?;
+    let destination = rule.destination;
+    // In the cloud a role of the owner's writes there; here the server does, for whoever tells it to.
+    call.permit_target(&destination, &rule.destination_prefix).await?;
     match call.app.objects.bucket(&destination).await {
         Ok(_) => {}
         Err(BucketError::NoSuchBucket) => {
@@ -342,12 +347,23 @@ async fn get_quota(call: &Call<'_>) -> Result<Reply, OssError> {
 }
 
 async fn put_policy(call: &Call<'_>) -> Result<Reply, OssError> {
-    let policy = configuration_body(call, POLICY_BYTES_MAX).await?;
-    if PolicySummary::parse(&policy)?.public && call.rules.blocked {
+    let invalid = |what: String| {
+        OssError::new(ErrorCode::InvalidPolicyDocument)
+            .with_message(format!("Invalid Policy: {what}."))
+    };
+    let too_long = || invalid(format!("the policy is longer than {BUCKET_POLICY_BYTES_MAX} bytes"));
+    let body = small_body(call, BUCKET_POLICY_BYTES_MAX, too_long).await?;
+    let text = std::str::from_utf8(&body).map_err(|_| invalid("it is not UTF-8".to_owned()))?;
+    let policy = Policy::parse(text, PolicyKind::Bucket);
+    let policy = policy.map_err(|error| invalid(error.to_string()))?;
+    if let Some(outside) = policy.resource_outside(call.bucket_name()?.as_str()) {
+        return Err(invalid(format!("the resource {outside:?} is not in this bucket")));
+    }
+    if policy.is_public() && call.rules.blocked {
         return Err(OssError::new(ErrorCode::AccessDenied)
             .with_message("Public access is blocked: the policy must not be public."));
     }
-    store(call, ConfigKind::Policy, policy).await
+    store(call, ConfigKind::Policy, body).await
 }
 
 /// Byte for byte as it was put.

@@ -1,11 +1,12 @@
 //! CopyObject.
 
 use http::{HeaderName, HeaderValue, StatusCode, header};
+use ossia_access::{GivenSource, PUT_OBJECT_TAGGING, source_actions};
 use ossia_objects::{CopyInput, Encrypt, ReadObjectError, VersionId};
 use ossia_protocol::{
-    attributes::{self, CopySource, ObjectAttributes},
+    attributes::{self, CopySource, Directive, ObjectAttributes},
     conditions::Conditions,
-    error::{ErrorCode, OssError},
+    error::OssError,
     operation::Operation,
     xml::CopyObjectOutput,
 };
@@ -16,12 +17,7 @@ use super::{
     upload::pairs,
     versions,
 };
-use crate::{
-    access::{Circumstances, decide},
-    auth::HeaderView,
-    http::Reply,
-    service::Call,
-};
+use crate::{access::Place, auth::HeaderView, http::Reply, service::Call};
 
 pub(super) const SOURCE_VERSION_ID: HeaderName =
     HeaderName::from_static("x-oss-copy-source-version-id");
@@ -32,7 +28,9 @@ pub(super) async fn copy_object(call: &Call<'_>) -> Result<Reply, OssError> {
     let source = CopySource::from_headers(&headers)?.ok_or_else(|| {
         OssError::invalid_argument("x-oss-copy-source", "", "The copy source is missing.")
     })?;
-    check_source_access(call, &source).await?;
+    let tagging_directive = attributes::tagging_directive(&headers)?;
+    let copies_tags = tagging_directive == Directive::Copy;
+    Box::pin(check_source_access(call, &source, copies_tags)).await?;
     let source_version = source_version(&source)?;
     let parsed = ObjectAttributes::parse(&headers)?;
     if call.rules.quota.is_some_and(|quota| quota.strict)
@@ -50,7 +48,7 @@ pub(super) async fn copy_object(call: &Call<'_>) -> Result<Reply, OssError> {
         conditions: Conditions::of_copy_source(|name| call.header(name)),
         metadata_directive: attributes::metadata_directive(&headers)?,
         attributes: parsed.headers,
-        tagging_directive: attributes::tagging_directive(&headers)?,
+        tagging_directive,
         tags: pairs(parsed.tags),
         acl: parsed.acl,
         storage_class: parsed.storage_class,
@@ -88,12 +86,15 @@ pub(super) fn source_version(source: &CopySource) -> Result<Option<VersionId>, O
     id.map(|id| versions::parse("x-oss-copy-source", id.as_bytes())).transpose()
 }
 
-/// Copying reads the source: who may not read it may not copy it. Its absence is told by the copy itself.
+/// Copying reads the source: who may not read it may not copy it, nor its tags. Its absence is told by the copy itself.
 pub(super) async fn check_source_access(
     call: &Call<'_>,
     source: &CopySource,
+    copies_tags: bool,
 ) -> Result<(), OssError> {
-    if call.caller.is_account() {
+    let rules = call.app.objects.rules(&source.bucket).await;
+    let rules = rules.map_err(|failure| errors::failure(&failure))?;
+    if call.is_free(&rules) && call.is_free(&call.rules) {
         return Ok(());
     }
     let bucket = call
@@ -103,19 +104,26 @@ pub(super) async fn check_source_access(
         .await
         .map_err(|error| errors::bucket(error, &source.bucket))?;
     let version = source_version(source)?;
-    let object = match call.app.objects.head_version(&source.bucket, &source.key, version).await {
-        Ok(info) => Some(info.acl),
+    let stored = match call.app.objects.head_version(&source.bucket, &source.key, version).await {
+        Ok(info) => Some(info),
         Err(ReadObjectError::Store(failure)) => return Err(errors::failure(&failure)),
         Err(_) => None,
     };
-    let rules = call.app.objects.rules(&source.bucket).await;
-    let rules = rules.map_err(|failure| errors::failure(&failure))?;
-    if rules.policy.is_some_and(|policy| policy.denies) {
-        return Err(OssError::new(ErrorCode::AccessDenied));
+    let tags = copies_tags && stored.as_ref().is_some_and(|info| !info.tags.is_empty());
+    if !call.is_free(&rules) {
+        let place = Place {
+            name: Some(source.bucket.as_str()),
+            bucket: Some(&bucket),
+            rules: &rules,
+            key: Some(source.key.as_str().into()),
+            version,
+            stored: Some(stored.as_ref()),
+        };
+        let needed = source_actions(GivenSource { version: version.is_some(), tags });
+        call.demand(Operation::GetObject, needed, &place, None).await?;
     }
-    let circumstances = Circumstances {
-        bucket: Some(rules.effective_bucket_acl(bucket.acl)),
-        object: object.map(|acl| rules.effective_object_acl(acl)),
-    };
-    decide(&call.caller, Operation::GetObject, circumstances).into_result()
+    match tags {
+        true => call.permit_also(PUT_OBJECT_TAGGING, None).await,
+        false => Ok(()),
+    }
 }

@@ -7,7 +7,6 @@ use ossia_protocol::{
     attributes,
     error::{EC_DELETE_XML, ErrorCode, OssError},
     names::ObjectKey,
-    operation::Operation,
     xml::{DELETE_BYTES_MAX, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject},
 };
 
@@ -59,15 +58,16 @@ pub(super) async fn delete_multiple_objects(call: &Call<'_>) -> Result<Reply, Os
     for object in &input.objects {
         named.push(Named::of(call, &object.key, object.version_id.as_deref()).await?);
     }
-    if !named.is_empty() && named.iter().all(|named| matches!(named, Named::Denied)) {
-        call.permit(Operation::DeleteMultipleObjects, None)?;
-        return Err(OssError::new(ErrorCode::AccessDenied));
+    if named.iter().all(|named| matches!(named, Named::Denied(_)))
+        && let Some(Named::Denied(error)) = named.pop()
+    {
+        return Err(error);
     }
     let keys = named
         .iter()
         .filter_map(|named| match named {
             Named::Key(key, version) => Some((key.clone(), *version)),
-            Named::Absent | Named::Denied => None,
+            Named::Absent | Named::Denied(_) => None,
         })
         .collect();
     let results = call
@@ -80,7 +80,7 @@ pub(super) async fn delete_multiple_objects(call: &Call<'_>) -> Result<Reply, Os
     let mut deleted = Vec::with_capacity(input.objects.len());
     for (object, named) in input.objects.into_iter().zip(named) {
         let marker = match named {
-            Named::Denied => continue,
+            Named::Denied(_) => continue,
             Named::Absent => None,
             Named::Key(..) => match results.next() {
                 Some(Ok(output)) if output.delete_marker => {
@@ -117,21 +117,23 @@ enum Named {
     Key(ObjectKey, Option<VersionId>),
     /// A key or version that cannot exist: deleted already.
     Absent,
-    /// Not this caller's to delete.
-    Denied,
+    /// Not this caller's to delete, for this reason.
+    Denied(OssError),
 }
 
 impl Named {
     async fn of(call: &Call<'_>, key: &str, version_id: Option<&str>) -> Result<Named, OssError> {
-        let Ok(key) = ObjectKey::new(key) else { return Ok(Named::Absent) };
-        if !call.caller.is_account() {
-            let version = version_id.and_then(VersionId::parse);
-            let acl = call.object_acl(&key, version).await?;
-            if call.permit(Operation::DeleteMultipleObjects, acl).is_err() {
-                return Ok(Named::Denied);
-            }
+        let version_id = version_id.filter(|id| !id.is_empty());
+        let version = version_id.map(|id| VersionId::parse(id).unwrap_or(VersionId::NOT_MADE));
+        // By the key as it is named: whoever may delete nothing learns nothing of which keys there can be.
+        if let Err(error) = call.permit_object(call.operation, key, version, None).await {
+            return match error.code() {
+                ErrorCode::AccessDenied => Ok(Named::Denied(error)),
+                _ => Err(error),
+            };
         }
-        match version_id.filter(|id| !id.is_empty()).map(VersionId::parse) {
+        let Ok(key) = ObjectKey::new(key) else { return Ok(Named::Absent) };
+        match version_id.map(VersionId::parse) {
             None => Ok(Named::Key(key, None)),
             Some(Some(version)) => Ok(Named::Key(key, Some(version))),
             Some(None) => Ok(Named::Absent),

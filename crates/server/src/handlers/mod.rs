@@ -22,6 +22,8 @@ mod upload;
 pub(crate) mod versions;
 pub(crate) mod website;
 
+pub(crate) use upload::pairs;
+
 use ossia_protocol::{error::OssError, operation::Operation};
 
 use crate::{http::Reply, service::Call};

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use md5::{Digest, Md5};
+use ossia_access::{PUT_OBJECT_ACL, PUT_OBJECT_TAGGING};
 use ossia_objects::{
     AbortUploadInput, ChosenParts, CompleteUploadInput, CopyRange, InitiateUploadInput,
     ListPartsInput, ListUploadsInput, PART_NUMBER_MAX, UploadId, UploadInfo, UploadPartCopyInput,
@@ -13,7 +14,6 @@ use ossia_protocol::{
     attributes::{self, CopySource},
     conditions::Conditions,
     error::{ErrorCode, OssError},
-    operation::Operation,
     range, uri,
     xml::{
         COMPLETE_BYTES_MAX, ClientEncryption, CompleteMultipartUploadInput,
@@ -50,9 +50,6 @@ const PAGE_MAX: u64 = 1000;
 pub(super) async fn initiate(call: &Call<'_>) -> Result<Reply, OssError> {
     let (bucket, key) = (call.bucket_name()?, call.key()?);
     let headers = HeaderView(call.headers());
-    if call.header("x-oss-tagging").is_some() {
-        call.permit(Operation::PutObjectTagging, None)?;
-    }
     let input = InitiateUploadInput {
         bucket: bucket.clone(),
         key: key.clone(),
@@ -112,7 +109,7 @@ pub(super) async fn upload_part_copy(call: &Call<'_>) -> Result<Reply, OssError>
         OssError::invalid_argument("x-oss-copy-source", "", "The copy source is missing.")
     })?;
     let upload = upload_id(call).map_err(|error| error.with_ec(EC_NO_UPLOAD_PART_COPY))?;
-    check_source_access(call, &source).await?;
+    Box::pin(check_source_access(call, &source, false)).await?;
     let source_version = source_version(&source)?;
     let asked = call.header("x-oss-copy-source-range");
     let range = match asked.and_then(range::copy_range) {
@@ -186,8 +183,12 @@ pub(super) async fn complete(call: &Call<'_>) -> Result<Reply, OssError> {
     let upload = upload_id(call)?;
     let told = call.app.objects.upload(&bucket, &key, upload).await;
     let found = told.map_err(|error| errors::upload(error, &bucket, &upload.to_string()))?;
-    if acl.or(found.acl).is_some() {
-        call.permit(Operation::PutObjectAcl, None)?;
+    // What was named when the upload began is set now; the right to a header of this request has been asked for.
+    if let (None, Some(acl)) = (acl, found.acl) {
+        call.permit_also(PUT_OBJECT_ACL, Some(acl.as_str())).await?;
+    }
+    if found.tagged {
+        call.permit_also(PUT_OBJECT_TAGGING, None).await?;
     }
     let asked = callback::asked(call).await?;
     let malformed = || OssError::malformed_xml("the document is too long").with_ec(EC_COMPLETE_XML);

@@ -22,7 +22,6 @@ use ossia_protocol::{
     error::{ErrorCode, OssError},
     form_data::{self, FIELDS_BYTES_MAX, FormFile, FormReader, FormStep},
     names::ObjectKey,
-    operation::Operation,
     uri,
     xml::PostObjectOutput,
 };
@@ -36,6 +35,7 @@ use super::{
     upload::{Announced, pairs},
 };
 use crate::{
+    access::FormSets,
     auth::HeaderView,
     http::{Held, Pace, Reply, Reserved},
     service::Call,
@@ -80,11 +80,27 @@ pub(super) async fn post_object(call: &Call<'_>) -> Result<Reply, OssError> {
         caller,
         bucket: call.bucket.clone(),
         rules: Arc::clone(&call.rules),
+        decided: call.decided,
+        form: None,
     };
-    let call = &posted;
+    call.decided.by_form(&posted.caller);
+    let headers = FormHeaders::new(&posted, &fields, &file);
+    let sets = FormSets {
+        object_acl: headers.first(ACL).map(|acl| String::from_utf8_lossy(acl).into_owned()),
+        // What cannot be read is refused for that, once it is known that it may be asked for.
+        tags: headers
+            .first("x-oss-tagging")
+            .map(|_| pairs(attributes::Tags::from_headers(&headers).ok().flatten())),
+    };
+    let call = &Call {
+        form: Some(&sets),
+        caller: Arc::clone(&posted.caller),
+        bucket: posted.bucket.clone(),
+        rules: Arc::clone(&posted.rules),
+        ..posted
+    };
     call.check_rules()?;
     call.check_access().await?;
-    let headers = FormHeaders::new(call, &fields, &file);
     let creation = creation(call, &headers)?;
     let forbid_overwrite = attributes::forbid_overwrite(&headers)?
         || attributes::forbid_overwrite(&HeaderView(call.headers()))?
@@ -153,13 +169,8 @@ fn key(fields: &FormFields, file: &FormFile) -> Result<ObjectKey, OssError> {
 
 fn creation(call: &Call<'_>, headers: &FormHeaders<'_>) -> Result<Creation, OssError> {
     let parsed = ObjectAttributes::parse(headers)?;
-    // What these set beside the content is a right of its own, which no ACL gives.
     if let Some(acl) = parsed.acl {
         call.check_acl(acl.as_str())?;
-        call.permit(Operation::PutObjectAcl, None)?;
-    }
-    if parsed.tags.is_some() {
-        call.permit(Operation::PutObjectTagging, None)?;
     }
     let mut refused = None;
     parsed.headers.for_each(|name, value| {

@@ -97,7 +97,7 @@ async fn follow(
     let key = target_of(&link.info)?;
     let opened = call.app.objects.get(bucket, &key).await;
     let mut target = opened.map_err(|error| errors::link_target(error, bucket))?;
-    target.info = through(call, link.info, &target.info)?;
+    target.info = through(call, link.info, &target.info).await?;
     Ok(target)
 }
 
@@ -105,8 +105,13 @@ fn target_of(link: &ObjectInfo) -> Result<ObjectKey, OssError> {
     link.link_target.clone().ok_or_else(|| OssError::new(ErrorCode::InternalError))
 }
 
-fn through(call: &Call<'_>, link: ObjectInfo, target: &ObjectInfo) -> Result<ObjectInfo, OssError> {
-    call.permit(call.operation, Some(target.acl))?;
+async fn through(
+    call: &Call<'_>,
+    link: ObjectInfo,
+    target: &ObjectInfo,
+) -> Result<ObjectInfo, OssError> {
+    // Whoever may write a link must not read by it what it may not.
+    call.permit_object(call.operation, target.key.as_str(), None, Some(Some(target))).await?;
     if target.kind == ObjectType::Symlink {
         return Err(OssError::new(ErrorCode::InvalidTargetType));
     }
@@ -119,7 +124,7 @@ pub(super) async fn head_object(call: &Call<'_>) -> Result<Reply, OssError> {
         let (bucket, key) = (call.bucket_name()?, target_of(&info)?);
         let target = call.app.objects.head(&bucket, &key).await;
         let target = target.map_err(|error| errors::link_target(error, &bucket))?;
-        info = through(call, info, &target)?;
+        info = through(call, info, &target).await?;
     }
     if let Some(unchanged) = check_conditions(call, &info)? {
         return Ok(unchanged);

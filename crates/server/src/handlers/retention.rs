@@ -18,7 +18,7 @@ use super::{
     attributes::refused, bucket::configuration_body, delete::bypasses_governance, error as errors,
     fields, upload::small_body, versions::version,
 };
-use crate::{http::Reply, service::Call};
+use crate::{access::FromBody, http::Reply, service::Call};
 
 const WORM_ID: HeaderName = HeaderName::from_static("x-oss-worm-id");
 const RESTORE_PRIORITY: HeaderName = HeaderName::from_static("x-oss-object-restore-priority");
@@ -167,6 +167,7 @@ fn mode_to(mode: RetentionMode) -> WormMode {
 
 async fn put_retention(call: &Call<'_>) -> Result<Reply, OssError> {
     let wanted = RetentionDocument::parse(&configuration_body(call, BYTES_MAX).await?)?;
+    call.check_body(FromBody::RetainUntil(wanted.until)).await?;
     let bypass = bypasses_governance(call);
     // A time before 1970 is as much over as one of last year.
     let until = u64::try_from(wanted.until).unwrap_or_default();

@@ -285,7 +285,7 @@ pub(super) fn creation(call: &Call<'_>) -> Result<Creation, OssError> {
 }
 
 /// Tags as the object layer keeps them.
-pub(super) fn pairs(tags: Option<attributes::Tags>) -> Vec<(String, String)> {
+pub(crate) fn pairs(tags: Option<attributes::Tags>) -> Vec<(String, String)> {
     let tags = tags.unwrap_or_default();
     tags.as_slice().iter().map(|tag| (tag.key.clone(), tag.value.clone())).collect()
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use http::{HeaderValue, Method, StatusCode, header};
 use ossia_protocol::{
     error::{ErrorCode, OssError},
-    names::ObjectKey,
     operation::Operation,
     uri,
     xml::config::{RedirectKind, RoutingRule, WebsiteConfiguration},
@@ -122,12 +121,10 @@ async fn object(call: &Call<'_>, key: &str) -> Result<Reply, OssError> {
         caller: Arc::clone(&call.caller),
         bucket: call.bucket.clone(),
         rules: call.rules.clone(),
+        decided: call.decided,
+        form: None,
     };
-    let acl = match ObjectKey::new(key) {
-        Ok(key) => inner.object_acl(&key, None).await?,
-        Err(_) => None,
-    };
-    inner.permit(operation, acl)?;
+    inner.permit_object(operation, key, None, None).await?;
     if head { read::head_object(&inner).await } else { read::get_object(&inner).await }
 }
 

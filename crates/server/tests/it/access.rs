@@ -19,7 +19,7 @@ async fn a_private_bucket_is_closed_to_anonymous_callers() {
         let refused = fixture.call(call.anonymous()).await.error(403, "AccessDenied");
         assert_eq!(
             refused.element("Message").as_deref(),
-            Some("You have no right to access this object because of bucket acl.")
+            Some("Anonymous user has no right to access this object.")
         );
     }
     // Neither does a key that is not there show.

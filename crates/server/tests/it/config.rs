@@ -593,7 +593,7 @@ async fn a_policy_is_told_byte_for_byte_and_what_it_may_deny_is_closed() {
     let policy = |effect: &str| {
         format!(
             " {{ \"Version\":\"1\", \"Statement\":[{{\"Effect\":\"{effect}\",\"Principal\":[\"*\"],\
-             \"Action\":\"oss:*\",\"Resource\":\"acs:oss:*:*:bkt\"}}]}}\n"
+             \"Action\":\"oss:*\",\"Resource\":\"acs:oss:*:*:bkt*\"}}]}}\n"
         )
     };
     set(&fixture, "policy", &policy("Allow")).await;

@@ -48,7 +48,7 @@ const HEADERS: &[Option<(&str, &str)>] = &[
 ];
 
 /// One request for every operation, found by trying all combinations.
-fn one_of_each() -> BTreeMap<&'static str, (Operation, Call)> {
+pub fn one_of_each() -> BTreeMap<&'static str, (Operation, Call)> {
     let mut found = BTreeMap::new();
     let mut queries = vec![String::new()];
     for sub in SUB_RESOURCES.split_whitespace() {

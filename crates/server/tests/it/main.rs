@@ -24,6 +24,7 @@ mod metrics;
 mod multipart;
 mod objects;
 mod overload;
+mod policies;
 mod post;
 mod seal;
 mod tls;

@@ -10,13 +10,12 @@
 //! | `cors.rs`, `referer.rs`, `website.rs` | who may look, and what is shown |
 //! | `lifecycle.rs`, `inventory.rs` | work that is done in the background |
 //! | `retention.rs` | retention, legal hold, restores |
-//! | `overwrite.rs`, `policy.rs`, `small.rs` | the rest |
+//! | `overwrite.rs`, `small.rs` | the rest |
 
 mod cors;
 mod inventory;
 mod lifecycle;
 mod overwrite;
-mod policy;
 mod referer;
 mod retention;
 mod schema;
@@ -30,7 +29,6 @@ pub use self::lifecycle::{
     LIFECYCLE_RULES_MAX, LifecycleConfiguration, LifecycleRule, NotFilter, Transition, When,
 };
 pub use self::overwrite::{OVERWRITE_RULES_MAX, OverwriteConfiguration, OverwriteRule};
-pub use self::policy::{POLICY_BYTES_MAX, PolicySummary};
 pub use self::referer::RefererConfiguration;
 pub use self::retention::{
     ObjectWormConfiguration, RETENTION_DAYS_MAX, RestoreRequest, RetentionDocument, Tier,

@@ -1,0 +1,109 @@
+//! What the audit log is told of a request, and where a request comes from.
+
+use std::net::IpAddr;
+
+use ossia_access::{Caller, Principal, rule};
+use ossia_protocol::{
+    error::{ErrorCode, OssError},
+    operation::Operation,
+};
+
+use super::{Decisions, resource};
+use crate::{
+    audit::{Line, Outcome},
+    auth::first,
+    http::Request,
+    service::{App, Told},
+};
+
+impl App {
+    /// Where a request comes from: its peer, or what a known proxy says that it passes on. Of the addresses that proxies have added,
+    /// each to the end of the list, the last that is none of theirs; what stands before it, anybody may have written.
+    pub(super) fn source(&self, request: &Request) -> IpAddr {
+        let mut source = request.peer.ip().to_canonical();
+        if self.proxies.is_empty() {
+            return source;
+        }
+        let is_proxy = |address: IpAddr| self.proxies.iter().any(|network| network.holds(address));
+        let text = first(&request.headers, "x-forwarded-for");
+        let text = text.and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default();
+        for hop in text.rsplit(',') {
+            if !is_proxy(source) {
+                break;
+            }
+            let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
+            source = address.to_canonical();
+        }
+        source
+    }
+
+    /// Tells the audit log of a request that is about to be answered.
+    pub(crate) fn tell(
+        &self,
+        request: &Request,
+        told: &Told,
+        decided: &Decisions,
+        status: u16,
+        error: Option<&OssError>,
+    ) {
+        // Health checks and preflights ask for nothing.
+        let Some(operation) = told.operation.filter(|one| *one != Operation::OptionObject) else {
+            return;
+        };
+        if !self.audit.is_on() {
+            return;
+        }
+        let (decided, form) = decided.take();
+        let caller = form.as_ref().or(told.caller.as_ref());
+        let denied = error.filter(|error| error.code() == ErrorCode::AccessDenied);
+        let (outcome, reason) = match (&decided, caller, error) {
+            (_, None, Some(error)) => (Outcome::Refused, error.code().as_str().to_owned()),
+            (Some(decided), Some(_), _) if !decided.decision.allowed && denied.is_some() => {
+                (Outcome::Denied, decided.decision.reason.to_string())
+            }
+            // By what stands around the decision, as Referers.
+            (_, _, _) if let Some(error) = denied => (Outcome::Denied, error.message().to_owned()),
+            (Some(decided), _, _) => (Outcome::Allowed, decided.decision.reason.to_string()),
+            (None, Some(caller), _) if caller.is_account() => {
+                (Outcome::Allowed, ossia_access::Reason::Owner.to_string())
+            }
+            (None, _, Some(error)) => (Outcome::Refused, error.code().as_str().to_owned()),
+            (None, _, None) => (Outcome::Allowed, "nothing was asked for".to_owned()),
+        };
+        let name = match &decided {
+            Some(decided) => decided.resource.clone(),
+            None => {
+                let target = self.target_of(request);
+                let key = target.key.as_deref().map(String::from_utf8_lossy);
+                resource(self, target.bucket_str(), key.as_deref())
+            }
+        };
+        self.audit.note(&Line {
+            time_ms: self.clock.now_ms(),
+            request_id: request.id.as_str(),
+            peer: self.source(request).to_string(),
+            who: caller.map_or_else(|| "-".to_owned(), |caller| who(caller)),
+            access_key_id: caller.and_then(|caller| caller.access_key_id.as_deref()),
+            operation: operation.name(),
+            action: match &decided {
+                Some(decided) => decided.action,
+                None => rule(operation).map_or("-", |rule| rule.action),
+            },
+            resource: &name,
+            outcome,
+            reason,
+            status,
+            code: error.map(|error| error.code().as_str()),
+        });
+    }
+}
+
+/// A caller by name.
+fn who(caller: &Caller) -> String {
+    match &caller.principal {
+        Principal::Account => "root".to_owned(),
+        Principal::User { name, .. } => format!("user:{name}"),
+        Principal::Session { role, session, .. } => format!("role:{role}/{session}"),
+        Principal::Anonymous => "anonymous".to_owned(),
+    }
+}

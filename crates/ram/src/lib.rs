@@ -74,6 +74,8 @@ pub struct Limits {
     pub system_policies_per_role: usize,
     /// Policies of the account's own attached to one role.
     pub custom_policies_per_role: usize,
+    /// The shortest session of a role, in seconds.
+    pub session_seconds_min: u64,
 }
 
 impl Default for Limits {
@@ -92,6 +94,7 @@ impl Default for Limits {
             custom_policies_per_group: 5,
             system_policies_per_role: 20,
             custom_policies_per_role: 5,
+            session_seconds_min: 900,
         }
     }
 }

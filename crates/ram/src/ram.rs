@@ -115,7 +115,8 @@ impl Ram {
         let params = &request.params;
         match (request.version.as_str(), request.action.as_str()) {
             (STS_VERSION, "AssumeRole") => {
-                sts::assume_role(&self.live, &asker, params, judge, request.now_ms)
+                let times = (request.now_ms, self.limits.session_seconds_min);
+                sts::assume_role(&self.live, &asker, params, judge, times)
             }
             (STS_VERSION, "GetCallerIdentity") => Ok(sts::caller_identity(&asker)),
             (RAM_VERSION, name) => {

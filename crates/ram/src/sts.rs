@@ -12,8 +12,7 @@ use crate::{
     state::lower,
 };
 
-/// The shortest session, and what it is by default, in seconds.
-const SECONDS_MIN: u64 = 900;
+/// How long a session lasts by default, in seconds.
 const SECONDS_DEFAULT: u64 = 3_600;
 /// The longest session policy, in characters.
 const POLICY_CHARS_MAX: usize = 2_048;
@@ -35,7 +34,7 @@ pub(crate) fn assume_role(
     asker: &Asker<'_>,
     p: &Params,
     judge: &dyn Judge,
-    now_ms: u64,
+    (now_ms, seconds_min): (u64, u64),
 ) -> Result<Object, Fault> {
     let (account, name) = parse_arn(p.need("RoleArn")?).ok_or_else(|| wrong("RoleArn"))?;
     let session = p.need("RoleSessionName")?;
@@ -85,7 +84,7 @@ pub(crate) fn assume_role(
         Some(text) => text
             .parse()
             .ok()
-            .filter(|seconds| (SECONDS_MIN..=role.session_seconds_max).contains(seconds))
+            .filter(|seconds| (seconds_min..=role.session_seconds_max).contains(seconds))
             .ok_or_else(|| {
                 let hours = role.session_seconds_max / 3_600;
                 let message = format!("The Min/Max value of DurationSeconds is 15min/{hours}hr.");

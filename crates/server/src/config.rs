@@ -52,6 +52,8 @@ pub struct Config {
     pub append: Append,
     /// Signatures.
     pub auth: Auth,
+    /// Users, groups, roles, policies and temporary credentials.
+    pub ram: Ram,
     /// Callbacks to application servers.
     pub callback: Callback,
     /// Delivery of access logs.
@@ -184,6 +186,59 @@ impl Auth {
         };
         let reason = format!("{bad:?} is no address, and no network such as 10.0.0.0/8");
         Err(ConfigError::Range { path: "auth.proxies", reason })
+    }
+}
+
+/// How many users, groups, roles and policies there may be, and how long sessions last. The numbers are those of the service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ram {
+    /// Users. Default 1,000.
+    pub users: usize,
+    /// Groups. Default 50.
+    pub groups: usize,
+    /// Roles. Default 1,000.
+    pub roles: usize,
+    /// Policies of the account's own. Default 1,500.
+    pub policies: usize,
+    /// Versions of one policy. Default 5.
+    pub versions: usize,
+    /// AccessKeys of one user. Default 2.
+    pub keys_per_user: usize,
+    /// Groups that one user is in. Default 5.
+    pub groups_per_user: usize,
+    /// System policies attached to one user, group or role. Default 20.
+    pub system_policies: usize,
+    /// Policies of the account's own attached to one user. Default 10.
+    pub custom_policies_per_user: usize,
+    /// Those attached to one group. Default 5.
+    pub custom_policies_per_group: usize,
+    /// Those attached to one role. Default 5.
+    pub custom_policies_per_role: usize,
+    /// The shortest session of a role that may be asked for, in seconds. Default 900, as the service; shorter ones are for tests.
+    pub session_seconds_min: u64,
+    /// How often it is written when keys were last used, in milliseconds, 100 or more. Default 60,000. A crash forgets what has not
+    /// been.
+    pub last_use_ms: u64,
+}
+
+impl Default for Ram {
+    fn default() -> Ram {
+        Ram {
+            users: 1_000,
+            groups: 50,
+            roles: 1_000,
+            policies: 1_500,
+            versions: 5,
+            keys_per_user: 2,
+            groups_per_user: 5,
+            system_policies: 20,
+            custom_policies_per_user: 10,
+            custom_policies_per_group: 5,
+            custom_policies_per_role: 5,
+            session_seconds_min: 900,
+            last_use_ms: 60_000,
+        }
     }
 }
 
@@ -452,6 +507,7 @@ impl Default for Config {
             advertise: Advertise::default(),
             append: Append::default(),
             auth: Auth::default(),
+            ram: Ram::default(),
             callback: Callback::default(),
             logging: Logging::default(),
             inventory: Inventory::default(),

@@ -1,7 +1,8 @@
 //! Who owns the server: the account id and the root key.
 //!
-//! Both are made at the first start and kept in the data folder, in a file that only its owner may read. A pair in the
-//! environment replaces the stored one at each start, and the old one stops working.
+//! Both are made at the first start and kept in the data folder, in a file that only its owner may read; the secret is sealed under
+//! the master key, which is not there. A file of the time before that is sealed when it is read. A pair in the environment replaces
+//! the stored one at each start, and the old one stops working.
 
 use std::{
     fmt, fs, io,
@@ -9,6 +10,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use ossia_keys::{MasterKeys, Purpose, SealError};
+use ossia_ram::{NoRandom, draw, draw_letters};
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -79,9 +83,25 @@ pub enum IdentityError {
         /// What is wrong; never shows the contents.
         reason: &'static str,
     },
+    /// The secret is sealed under a master key that is not there.
+    #[error(
+        "{path} holds the root key's secret sealed, and the master key file {key_file} does not open it: {source}. Bring that file \
+         back, or set {ACCESS_KEY_ID} and {ACCESS_KEY_SECRET} to have another root key"
+    )]
+    Locked {
+        /// The file with the secret.
+        path: PathBuf,
+        /// The file that should open it.
+        key_file: PathBuf,
+        /// Why it does not.
+        source: SealError,
+    },
+    /// The secret could not be sealed.
+    #[error("the root key's secret could not be sealed: {0}")]
+    Seal(SealError),
     /// The system gives no random bytes.
-    #[error("no random bytes: {0}")]
-    Random(String),
+    #[error(transparent)]
+    Random(#[from] NoRandom),
 }
 
 /// The fixed identity of `--memory`.
@@ -94,7 +114,38 @@ const MEMORY_KEY_SECRET: &str = "ossia-secret";
 struct Stored {
     account: String,
     access_key_id: String,
+    /// In clear, as it was written before there were master keys.
+    #[serde(default)]
     access_key_secret: String,
+    /// Sealed, in base64.
+    #[serde(default)]
+    access_key_secret_sealed: String,
+}
+
+impl Stored {
+    /// What the secret is sealed for: no other secret opens in its place.
+    fn context(access_key_id: &str) -> Vec<u8> {
+        [b"root key ", access_key_id.as_bytes()].concat()
+    }
+
+    fn root(&self, path: &Path, master: &MasterKeys) -> Result<RootKey, IdentityError> {
+        let id = self.access_key_id.clone();
+        if self.access_key_secret_sealed.is_empty() {
+            return Ok(RootKey { id, secret: self.access_key_secret.clone() });
+        }
+        let damaged = |reason| IdentityError::Damaged { path: path.to_owned(), reason };
+        let sealed = STANDARD.decode(&self.access_key_secret_sealed);
+        let sealed = sealed.map_err(|_| damaged("the sealed secret is no base64"))?;
+        let opened = master.open(Purpose::Secret, &Stored::context(&id), &sealed);
+        let secret = opened.map_err(|source| IdentityError::Locked {
+            path: path.to_owned(),
+            key_file: master.path().unwrap_or(Path::new("(none)")).to_owned(),
+            source,
+        })?;
+        let secret = std::str::from_utf8(&secret);
+        let secret = secret.map_err(|_| damaged("the sealed secret is no text"))?.to_owned();
+        Ok(RootKey { id, secret })
+    }
 }
 
 /// The pair of the environment, if it is set.
@@ -147,6 +198,14 @@ impl Identity {
         }
     }
 
+    /// Whether the data folder holds a secret that only the master key file opens: one that is absent must then be brought back, and
+    /// not be made anew. A file that cannot be read is told of by [`Identity::of_folder`].
+    pub fn is_sealed(folder: &Path) -> bool {
+        let path = folder.join(IDENTITY_FILE);
+        let stored = fs::read_to_string(&path).ok().and_then(|text| parse(&path, &text).ok());
+        stored.is_some_and(|stored| !stored.access_key_secret_sealed.is_empty())
+    }
+
     /// Reads the identity of the data folder, or makes it. `pair` and `account` (empty: none) replace what is stored.
     ///
     /// # Errors
@@ -155,6 +214,7 @@ impl Identity {
         folder: &Path,
         pair: Option<RootKey>,
         account: &str,
+        master: &MasterKeys,
     ) -> Result<Identity, IdentityError> {
         let path = folder.join(IDENTITY_FILE);
         let file = |source| IdentityError::File { path: path.clone(), source };
@@ -164,29 +224,40 @@ impl Identity {
             Err(error) => return Err(file(error)),
         };
         let secret_is_new = stored.is_none() && pair.is_none();
-        let before = stored
-            .as_ref()
-            .map(|s| (s.account.clone(), s.access_key_id.clone(), s.access_key_secret.clone()));
-        let account = match (&stored, account) {
+        let account_now = match (&stored, account) {
             (_, given) if !given.is_empty() => given.to_owned(),
             (Some(stored), _) => stored.account.clone(),
             (None, _) => new_account()?,
         };
-        let root = match (pair, stored) {
+        // One that no longer opens does not matter where another one is given.
+        let before = match (&stored, &pair) {
+            (None, _) => None,
+            (Some(stored), None) => Some(stored.root(&path, master)?),
+            (Some(stored), Some(_)) => stored.root(&path, master).ok(),
+        };
+        let root = match (pair, &before) {
             (Some(pair), _) => pair,
-            (None, Some(s)) => RootKey { id: s.access_key_id, secret: s.access_key_secret },
+            (None, Some(root)) => root.clone(),
             (None, None) => new_key()?,
         };
-        let now = (account.clone(), root.id.clone(), root.secret.clone());
-        if before.as_ref() != Some(&now) {
+        let kept = stored.is_some_and(|stored| {
+            stored.account == account_now
+                && !stored.access_key_secret_sealed.is_empty()
+                && stored.access_key_secret.is_empty()
+                && before.as_ref() == Some(&root)
+        });
+        if !kept {
+            let context = Stored::context(&root.id);
+            let sealed = master.seal(Purpose::Secret, &context, root.secret.as_bytes());
             let stored = Stored {
-                account: account.clone(),
+                account: account_now.clone(),
                 access_key_id: root.id.clone(),
-                access_key_secret: root.secret.clone(),
+                access_key_secret: String::new(),
+                access_key_secret_sealed: STANDARD.encode(sealed.map_err(IdentityError::Seal)?),
             };
             write(folder, &path, &stored).map_err(file)?;
         }
-        Ok(Identity { account, root, secret_is_new })
+        Ok(Identity { account: account_now, root, secret_is_new })
     }
 }
 
@@ -195,7 +266,8 @@ impl Identity {
 #[doc(hidden)]
 pub fn fuzz(text: &str) {
     if let Ok(stored) = parse(Path::new("identity.toml"), text) {
-        assert!(stored.account.len() == 16 && !stored.access_key_secret.is_empty());
+        assert!(stored.account.len() == 16);
+        assert!(stored.access_key_secret.is_empty() != stored.access_key_secret_sealed.is_empty());
     }
 }
 
@@ -207,8 +279,8 @@ fn parse(path: &Path, text: &str) -> Result<Stored, IdentityError> {
     if stored.account.len() != 16 || stored.access_key_id.is_empty() {
         return Err(damaged("a value is missing"));
     }
-    if stored.access_key_secret.is_empty() {
-        return Err(damaged("the secret is missing"));
+    if stored.access_key_secret.is_empty() == stored.access_key_secret_sealed.is_empty() {
+        return Err(damaged("the secret is missing, or stands there twice"));
     }
     Ok(stored)
 }
@@ -216,10 +288,10 @@ fn parse(path: &Path, text: &str) -> Result<Stored, IdentityError> {
 /// Writes the file so that a crash leaves the old one or the new one, and nobody else may read it at any moment.
 fn write(folder: &Path, path: &Path, stored: &Stored) -> io::Result<()> {
     let text = format!(
-        "account = {}\naccess_key_id = {}\naccess_key_secret = {}\n",
+        "account = {}\naccess_key_id = {}\naccess_key_secret_sealed = {}\n",
         quoted(&stored.account),
         quoted(&stored.access_key_id),
-        quoted(&stored.access_key_secret)
+        quoted(&stored.access_key_secret_sealed)
     );
     let fresh = folder.join("identity.toml.new");
     match fs::remove_file(&fresh) {
@@ -234,7 +306,9 @@ fn write(folder: &Path, path: &Path, stored: &Stored) -> io::Result<()> {
         options.mode(0o600);
     }
     let mut file = options.open(&fresh)?;
-    file.write_all(b"# Account and root key of this data folder. Keep it secret.\n")?;
+    file.write_all(
+        b"# Account and root key of this data folder. The master key file opens the secret.\n",
+    )?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     drop(file);
@@ -247,37 +321,12 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-fn random<const N: usize>() -> Result<[u8; N], IdentityError> {
-    let mut bytes = [0u8; N];
-    getrandom::fill(&mut bytes).map_err(|e| IdentityError::Random(e.to_string()))?;
-    Ok(bytes)
-}
-
-/// Evenly drawn from `alphabet`: bytes that would make some characters more likely are thrown away.
-fn draw(alphabet: &[u8], count: usize) -> Result<String, IdentityError> {
-    let bound = 256 - 256 % alphabet.len();
-    let mut text = String::with_capacity(count);
-    while text.len() < count {
-        for byte in random::<32>()? {
-            let byte = usize::from(byte);
-            if byte < bound
-                && text.len() < count
-                && let Some(letter) = alphabet.get(byte % alphabet.len())
-            {
-                text.push(char::from(*letter));
-            }
-        }
-    }
-    Ok(text)
-}
-
 fn new_account() -> Result<String, IdentityError> {
     Ok(format!("1{}", draw(b"0123456789", 15)?))
 }
 
 fn new_key() -> Result<RootKey, IdentityError> {
-    const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    Ok(RootKey { id: format!("OSSIA{}", draw(LETTERS, 19)?), secret: draw(LETTERS, 30)? })
+    Ok(RootKey { id: format!("OSSIA{}", draw_letters(19)?), secret: draw_letters(30)? })
 }
 
 #[cfg(test)]
@@ -288,13 +337,61 @@ mod tests {
         RootKey { id: id.into(), secret: "12345678".into() }
     }
 
+    /// With the master key beside the folder.
+    fn of(folder: &Path, pair: Option<RootKey>) -> Result<Identity, IdentityError> {
+        let master = MasterKeys::open_or_create(&folder.join("keys")).unwrap();
+        Identity::of_folder(folder, pair, "", &master)
+    }
+
+    #[test]
+    fn no_secret_stands_in_the_file_and_a_plain_one_is_sealed_at_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(IDENTITY_FILE);
+        let first = of(folder.path(), None).unwrap();
+        assert!(!fs::read_to_string(&path).unwrap().contains(&first.root.secret));
+        assert!(Identity::is_sealed(folder.path()));
+        let plain = "account = \"1234567890123456\"\naccess_key_id = \"mine\"\naccess_key_secret = \"12345678\"\n";
+        fs::write(&path, plain).unwrap();
+        assert!(!Identity::is_sealed(folder.path()));
+        let read = of(folder.path(), None).unwrap();
+        assert_eq!((read.root, read.account.as_str()), (key("mine"), "1234567890123456"));
+        assert!(!fs::read_to_string(&path).unwrap().contains("12345678\"\n#"));
+        assert!(!fs::read_to_string(&path).unwrap().contains("secret = "));
+        assert_eq!(of(folder.path(), None).unwrap().root, key("mine"));
+    }
+
+    #[test]
+    fn another_master_key_opens_nothing_and_the_message_names_its_file_but_a_pair_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        of(folder.path(), None).unwrap();
+        let keys = folder.path().join("keys");
+        fs::remove_file(&keys).unwrap();
+        let before = fs::read(folder.path().join(IDENTITY_FILE)).unwrap();
+        let told = of(folder.path(), None).unwrap_err();
+        assert!(matches!(told, IdentityError::Locked { .. }), "{told}");
+        assert!(told.to_string().contains(keys.to_str().unwrap()), "{told}");
+        assert_eq!(fs::read(folder.path().join(IDENTITY_FILE)).unwrap(), before);
+        assert_eq!(of(folder.path(), Some(key("mine"))).unwrap().root, key("mine"));
+        assert_eq!(of(folder.path(), None).unwrap().root, key("mine"));
+    }
+
+    #[test]
+    fn a_secret_does_not_open_for_another_key_id() {
+        let folder = tempfile::tempdir().unwrap();
+        of(folder.path(), Some(key("mine"))).unwrap();
+        let path = folder.path().join(IDENTITY_FILE);
+        let text = fs::read_to_string(&path).unwrap().replace("\"mine\"", "\"other\"");
+        fs::write(&path, text).unwrap();
+        assert!(matches!(of(folder.path(), None), Err(IdentityError::Locked { .. })));
+    }
+
     #[test]
     fn the_first_start_makes_an_identity_and_the_second_keeps_it_silently() {
         let folder = tempfile::tempdir().unwrap();
-        let first = Identity::of_folder(folder.path(), None, "").unwrap();
+        let first = of(folder.path(), None).unwrap();
         assert!(first.secret_is_new);
         assert_eq!((first.account.len(), first.root.secret.len()), (16, 30));
-        let second = Identity::of_folder(folder.path(), None, "").unwrap();
+        let second = of(folder.path(), None).unwrap();
         assert_eq!(second, Identity { secret_is_new: false, ..first });
     }
 
@@ -303,7 +400,7 @@ mod tests {
     fn only_the_owner_may_read_the_file() {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
-        Identity::of_folder(folder.path(), None, "").unwrap();
+        of(folder.path(), None).unwrap();
         let mode = fs::metadata(folder.path().join(IDENTITY_FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
@@ -311,11 +408,11 @@ mod tests {
     #[test]
     fn the_environments_pair_replaces_the_stored_one_for_good() {
         let folder = tempfile::tempdir().unwrap();
-        let first = Identity::of_folder(folder.path(), None, "").unwrap();
-        let replaced = Identity::of_folder(folder.path(), Some(key("mine")), "").unwrap();
+        let first = of(folder.path(), None).unwrap();
+        let replaced = of(folder.path(), Some(key("mine"))).unwrap();
         assert_eq!((&replaced.root, &replaced.account), (&key("mine"), &first.account));
         assert!(!replaced.secret_is_new);
-        let later = Identity::of_folder(folder.path(), None, "").unwrap();
+        let later = of(folder.path(), None).unwrap();
         assert_eq!(later.root, key("mine"));
     }
 
@@ -323,8 +420,8 @@ mod tests {
     fn a_secret_with_quotes_and_backslashes_survives() {
         let folder = tempfile::tempdir().unwrap();
         let odd = RootKey { id: "mine".into(), secret: r#"a"b\c"d\e'#"#.into() };
-        Identity::of_folder(folder.path(), Some(odd.clone()), "").unwrap();
-        assert_eq!(Identity::of_folder(folder.path(), None, "").unwrap().root, odd);
+        of(folder.path(), Some(odd.clone())).unwrap();
+        assert_eq!(of(folder.path(), None).unwrap().root, odd);
     }
 
     #[test]
@@ -332,7 +429,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(IDENTITY_FILE);
         fs::write(&path, "access_key_secret = \"half").unwrap();
-        let told = Identity::of_folder(folder.path(), Some(key("mine")), "").unwrap_err();
+        let told = of(folder.path(), Some(key("mine"))).unwrap_err();
         assert!(matches!(told, IdentityError::Damaged { .. }), "{told}");
         assert!(!told.to_string().contains("half"), "the message must not show the contents");
         assert_eq!(fs::read_to_string(&path).unwrap(), "access_key_secret = \"half");

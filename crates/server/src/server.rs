@@ -4,6 +4,7 @@ use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use ossia_objects::{Clock, Lifecycle, Objects, Packing, Scrub, Settings};
 use ossia_protocol::addressing::Addressing;
+use ossia_ram::Ram;
 use thiserror::Error;
 use tokio::{net::TcpSocket, task::JoinHandle};
 
@@ -16,6 +17,7 @@ use crate::{
     http::{Admission, Front, FrontSettings, Guests, Requests, Tempo, Tls, TlsError},
     identity::Identity,
     inventory::Inventories,
+    last_uses::LastUses,
     metrics::{Figures, Sources, Window},
     service::App,
 };
@@ -52,6 +54,7 @@ pub struct Server {
     delivery: Delivery,
     inventories: Option<Inventories>,
     audit: Audit,
+    last_uses: LastUses,
     grace: Duration,
     tls: Option<Arc<Tls>>,
     /// Looks at certificate and key now and then.
@@ -75,7 +78,8 @@ pub(crate) const LEAN_PIECE_BYTES: usize = 32 << 10;
 const UPLOAD_LEAN_BYTES: u64 = 64 << 10;
 
 impl Server {
-    /// Listens and starts to answer. `config` must have been checked, `objects` opened with [`object_settings`] and the same clock.
+    /// Listens and starts to answer. `config` must have been checked, `objects` opened with [`object_settings`] and the same clock,
+    /// `ram` with [`identity_limits`] for the account of `identity`.
     /// `figures` tells of the store behind `objects`, for `metrics.listen`.
     ///
     /// # Errors
@@ -84,6 +88,7 @@ impl Server {
         config: Config,
         identity: &Identity,
         objects: Objects,
+        ram: Arc<Ram>,
         clock: Arc<dyn Clock>,
         figures: Option<Figures>,
     ) -> Result<Server, StartError> {
@@ -108,9 +113,11 @@ impl Server {
             endpoints: config.endpoints(port),
             authenticator: Authenticator::new(
                 &identity.root,
+                Arc::clone(&ram),
                 &config.region,
                 config.auth.strict_region,
             ),
+            ram: Arc::clone(&ram),
             addressing: Addressing::new(config.domain.iter().map(String::as_str), config.cnames()),
             callbacks: Callbacks::new(&config.callback),
             under_way: Arc::default(),
@@ -151,8 +158,20 @@ impl Server {
         let looking = tls.clone().map(|tls| tokio::spawn(look(tls, every)));
         let delivery = logs.deliver(objects.clone(), flush);
         let inventories = Inventories::begin(objects.clone(), clock, &config.inventory);
+        let last_uses = LastUses::begin(ram, Duration::from_millis(config.ram.last_use_ms));
         let grace = Duration::from_millis(limits.shutdown_ms);
-        Ok(Server { front, window, objects, delivery, inventories, audit, grace, tls, looking })
+        Ok(Server {
+            front,
+            window,
+            objects,
+            delivery,
+            inventories,
+            audit,
+            last_uses,
+            grace,
+            tls,
+            looking,
+        })
     }
 
     /// Where it listens, with the real port.
@@ -185,6 +204,7 @@ impl Server {
         if let Some(inventories) = self.inventories {
             inventories.close().await;
         }
+        self.last_uses.close().await;
         self.objects.close().await;
         finished
     }
@@ -224,6 +244,27 @@ pub fn object_settings(config: &Config) -> Settings {
             records_per_s: config.lifecycle.records_per_s,
         },
         ..Settings::default()
+    }
+}
+
+/// How many identities there may be, by a configuration.
+pub fn identity_limits(config: &Config) -> ossia_ram::Limits {
+    let set = &config.ram;
+    ossia_ram::Limits {
+        users: set.users,
+        groups: set.groups,
+        roles: set.roles,
+        policies: set.policies,
+        versions: set.versions,
+        keys_per_user: set.keys_per_user,
+        groups_per_user: set.groups_per_user,
+        system_policies_per_user: set.system_policies,
+        custom_policies_per_user: set.custom_policies_per_user,
+        system_policies_per_group: set.system_policies,
+        custom_policies_per_group: set.custom_policies_per_group,
+        system_policies_per_role: set.system_policies,
+        custom_policies_per_role: set.custom_policies_per_role,
+        session_seconds_min: set.session_seconds_min,
     }
 }
 
@@ -290,6 +331,11 @@ fn front_settings(limits: &Limits) -> FrontSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_limits_of_identities_are_those_of_the_settings() {
+        assert_eq!(identity_limits(&Config::default()), ossia_ram::Limits::default());
+    }
 
     #[test]
     fn the_object_layer_s_defaults_are_those_of_the_settings() {

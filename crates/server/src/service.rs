@@ -17,6 +17,7 @@ use ossia_protocol::{
     query::Query,
     uri,
 };
+use ossia_ram::Ram;
 
 use crate::{
     access::{Decisions, FormSets},
@@ -29,6 +30,7 @@ use crate::{
     http::{Admission, Network, Refusal, Reply, Request, RequestId, Requests, Service},
     metrics::Meters,
     quota::{Begun, UnderWay},
+    rpc,
 };
 
 /// How often the room of a bucket is reckoned again where uploads have ended meanwhile, and may be counted twice.
@@ -43,6 +45,8 @@ pub(crate) struct App {
     /// Public and internal endpoint that answers name.
     pub(crate) endpoints: (String, String),
     pub(crate) authenticator: Authenticator,
+    /// Users, roles, policies.
+    pub(crate) ram: Arc<Ram>,
     pub(crate) addressing: Addressing,
     /// Takes lines of access logs.
     pub(crate) logs: AccessLogs,
@@ -220,6 +224,9 @@ impl App {
         let query = Query::parse(parts.query.unwrap_or_default().as_bytes()).map_err(|error| {
             OssError::new(ErrorCode::InvalidArgument).with_message(error.to_string())
         })?;
+        if let Some(answer) = rpc::serve(self, request, &target, &query).await {
+            return answer;
+        }
         let operation = dispatch(&RequestShape {
             method: request.method.as_str(),
             has_bucket: target.bucket.is_some(),
@@ -273,8 +280,9 @@ impl App {
     fn check_limits(&self, request: &Request) -> Result<(), OssError> {
         let limits = &self.config.limits;
         let uri = request.target.path_and_query().map_or(0, |target| target.as_str().len());
-        if uri > limits.uri_bytes {
-            return Err(target_too_long(limits.uri_bytes));
+        let uri_max = rpc::target_bytes_max(request, limits.uri_bytes);
+        if uri > uri_max {
+            return Err(target_too_long(uri_max));
         }
         let headers: usize =
             request.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();

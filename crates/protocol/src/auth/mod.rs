@@ -72,7 +72,7 @@ pub use form::{FormClaim, FormFields, FormSigned, detect_form, sign_form_v1, ver
 pub use key::{Secret, SigningKey};
 pub use policy::Policy;
 pub use request::{HeaderList, Headers, RequestParts};
-pub use rpc::{RpcClaim, RpcError, detect_rpc, is_rpc, verify_rpc};
+pub use rpc::{RpcClaim, RpcError, detect_rpc, is_rpc, sign_rpc, verify_rpc};
 pub use sign::{Signer, presign_v1, presign_v4, sign_v1_header, sign_v4_header};
 pub use verify::{Leniency, Lookup, TokenFault, Verified, VerifyOptions, verify};
 

@@ -5,8 +5,10 @@
 
 use super::canonical::{self, KeepEquals};
 use super::key;
-use super::request::RequestParts;
+use super::Secret;
+use super::request::{HeaderList, RequestParts};
 use super::verify::{Lookup, TokenFault};
+use crate::addressing::Target;
 use crate::query::Query;
 use crate::{time, uri};
 
@@ -61,6 +63,11 @@ impl<'a> RpcClaim<'a> {
     /// The nonce: a second verified request with it, within the skew, is a replay ([`RpcError::NonceUsed`]).
     pub fn nonce(&self) -> &'a str {
         self.nonce
+    }
+
+    /// The time that the request names, in Unix seconds: after it and the skew, its nonce needs no remembering.
+    pub fn timestamp(&self) -> i64 {
+        self.timestamp
     }
 }
 
@@ -220,6 +227,16 @@ fn check_signed_headers(request: &RequestParts<'_>, signed: &str) -> Result<(), 
         true => Err(RpcError::Incomplete("SignedHeaders must name every x-acs- header")),
         false => Ok(()),
     }
+}
+
+/// The signature of a request in the RPC style 1.0, to be sent as `Signature` beside `parameters`, which must hold everything else:
+/// those of the operation and those that are common, `AccessKeyId`, `SignatureNonce` and so on.
+pub fn sign_rpc(method: &str, parameters: &Query, secret: &Secret) -> String {
+    let target = Target::new(None, None);
+    let headers = HeaderList::new();
+    let request = RequestParts { method, target: &target, query: parameters, headers: &headers };
+    let secret = [secret.expose(), b"&"].concat();
+    key::hmac_sha1_base64(&secret, rpc1_string(&request, None).as_bytes())
 }
 
 /// Checks a claim: key id, then time stamp, then token, then body hash and signature.

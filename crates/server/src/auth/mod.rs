@@ -3,7 +3,7 @@
 //! Owns the credentials and the cache of V4 signing keys; the signatures themselves are `ossia-protocol`'s. Nothing behind this room
 //! sees a secret, a signature or a token. It must not know what a caller may do.
 
-mod keys;
+mod nonces;
 
 use std::sync::Arc;
 
@@ -11,14 +11,20 @@ use http::HeaderMap;
 use ossia_access::Caller;
 use ossia_protocol::{
     auth::{
-        AuthError, FormFields, FormSigned, Headers, Lookup, RequestParts, Secret, Signed,
-        TokenFault, VerifyOptions, detect, detect_form, verify, verify_form,
+        AuthError, FormFields, FormSigned, Headers, Lookup, RequestParts, RpcError, Scope, Secret,
+        Signed, SigningKey, TokenFault, VerifyOptions, detect, detect_form, detect_rpc, verify,
+        verify_form, verify_rpc,
     },
     error::OssError,
+    query::Query,
 };
+use ossia_ram::{Credential, Found, Ram, SigningKeys};
 
-use self::keys::SigningKeys;
+use self::nonces::Nonces;
 use crate::identity::RootKey;
+
+/// What temporary key ids begin with.
+const TEMPORARY: &str = "STS.";
 
 /// Why nobody is known to have sent a request.
 #[derive(Debug)]
@@ -40,10 +46,44 @@ pub(crate) struct Authenticator {
     root_secret: Secret,
     options: VerifyOptions,
     signing_keys: SigningKeys,
+    ram: Arc<Ram>,
+    nonces: Nonces,
+}
+
+/// What a key id, and a token if there is one, stand for.
+enum Holder<'a> {
+    Root(&'a Authenticator),
+    Ram(&'a Credential),
+    Nobody(Lookup<'static>),
+}
+
+impl Holder<'_> {
+    /// The signing key of a scope, kept or derived.
+    fn signing_key(&self, scope: Option<Scope<'_>>) -> Option<Arc<SigningKey>> {
+        let scope = scope?;
+        match self {
+            Holder::Root(root) => Some(root.signing_keys.of(&root.root_secret, &scope)),
+            Holder::Ram(one) => Some(one.signing_keys().of(one.secret(), &scope)),
+            Holder::Nobody(_) => None,
+        }
+    }
+
+    fn lookup<'k>(&'k self, signing_key: Option<&'k SigningKey>) -> Lookup<'k> {
+        match self {
+            Holder::Root(root) => Lookup::Found { secret: &root.root_secret, signing_key },
+            Holder::Ram(one) => Lookup::Found { secret: one.secret(), signing_key },
+            Holder::Nobody(lookup) => *lookup,
+        }
+    }
 }
 
 impl Authenticator {
-    pub(crate) fn new(root: &RootKey, region: &str, strict_region: bool) -> Authenticator {
+    pub(crate) fn new(
+        root: &RootKey,
+        ram: Arc<Ram>,
+        region: &str,
+        strict_region: bool,
+    ) -> Authenticator {
         Authenticator {
             root: Arc::new(Caller::account(&root.id)),
             anonymous: Arc::new(Caller::anonymous()),
@@ -55,12 +95,65 @@ impl Authenticator {
                 ..VerifyOptions::default()
             },
             signing_keys: SigningKeys::default(),
+            ram,
+            nonces: Nonces::default(),
         }
     }
 
     /// Nobody in particular.
     pub(crate) fn anonymous(&self) -> Arc<Caller> {
         Arc::clone(&self.anonymous)
+    }
+
+    fn found(&self, key_id: &str, token: Option<&str>, now: i64) -> Option<Found> {
+        let root = key_id == self.root_id;
+        match token {
+            None if root => None,
+            _ => match self.ram.find(key_id, token, u64::try_from(now).unwrap_or(0)) {
+                Found::BadToken(TokenFault::Invalid) if root => {
+                    Some(Found::BadToken(TokenFault::OnLongTermKey))
+                }
+                found => Some(found),
+            },
+        }
+    }
+
+    /// `None` stands for the root key.
+    fn holder<'a>(&'a self, found: Option<&'a Found>) -> Holder<'a> {
+        match found {
+            None => Holder::Root(self),
+            Some(Found::Credential(one)) => Holder::Ram(one),
+            Some(Found::Unknown) => Holder::Nobody(Lookup::Unknown),
+            Some(Found::Disabled) => Holder::Nobody(Lookup::Disabled),
+            Some(Found::BadToken(fault)) => Holder::Nobody(Lookup::BadToken(*fault)),
+        }
+    }
+
+    /// Who it is whose signature held. Only now anything is kept: whoever cannot sign must not be able to fill a cache.
+    fn held(
+        &self,
+        holder: &Holder<'_>,
+        key: Option<(Scope<'_>, Arc<SigningKey>)>,
+        now: i64,
+    ) -> Arc<Caller> {
+        let keep = |keys: &SigningKeys| {
+            if let Some((scope, key)) = key {
+                keys.keep(&scope, key);
+            }
+        };
+        match holder {
+            Holder::Ram(one) => {
+                keep(one.signing_keys());
+                self.ram.held(one, u64::try_from(now).unwrap_or(0).saturating_mul(1000));
+                Arc::clone(&one.caller)
+            }
+            Holder::Root(_) => {
+                keep(&self.signing_keys);
+                Arc::clone(&self.root)
+            }
+            // Nothing holds for nobody.
+            Holder::Nobody(_) => self.anonymous(),
+        }
     }
 
     /// Who sent this request, at `now` in Unix seconds.
@@ -74,31 +167,17 @@ impl Authenticator {
             Signed::Form => return Err(AuthRefusal::Form),
             Signed::Claimed(claim) => claim,
         };
-        let known = claim.access_key_id() == self.root_id;
-        let key = match (known, claim.scope()) {
-            (true, Some(scope)) => Some(self.signing_keys.of(&self.root_secret, &scope)),
-            _ => None,
-        };
-        let lookup = match (known, claim.token()) {
-            (false, _) => Lookup::Unknown,
-            (true, Some(_)) => Lookup::BadToken(TokenFault::OnLongTermKey),
-            (true, None) => {
-                Lookup::Found { secret: &self.root_secret, signing_key: key.as_deref() }
-            }
-        };
+        let found = self.found(claim.access_key_id(), claim.token(), now);
+        let holder = self.holder(found.as_ref());
+        let key = holder.signing_key(claim.scope());
+        let lookup = holder.lookup(key.as_deref());
         let verified = verify(&claim, request, lookup, now, &self.options).map_err(refusal)?;
-        if let (Some(scope), Some(key)) = (claim.scope(), key) {
-            // Only now: whoever cannot sign must not be able to fill the cache.
-            self.signing_keys.keep(&scope, key);
-        }
         if let Some(leniency) = verified.leniency {
             tracing::debug!(?leniency, "signature held in a lenient form");
         }
-        Ok(Arc::clone(&self.root))
+        Ok(self.held(&holder, claim.scope().zip(key), now))
     }
-}
 
-impl Authenticator {
     /// Who sent a form, what its policy demands checked; and the sizes in bytes, both included, that its file may have.
     ///
     /// # Errors
@@ -114,15 +193,38 @@ impl Authenticator {
             FormSigned::Anonymous => return Ok((self.anonymous(), (0, u64::MAX))),
             FormSigned::Claimed(claim) => claim,
         };
-        let known = claim.access_key_id() == self.root_id;
-        let lookup = match (known, claim.token()) {
-            (false, _) => Lookup::Unknown,
-            (true, Some(_)) => Lookup::BadToken(TokenFault::OnLongTermKey),
-            (true, None) => Lookup::Found { secret: &self.root_secret, signing_key: None },
-        };
-        let policy = verify_form(&claim, cloudbox, lookup, now, &self.options)?;
+        let found = self.found(claim.access_key_id(), claim.token(), now);
+        let holder = self.holder(found.as_ref());
+        let policy = verify_form(&claim, cloudbox, holder.lookup(None), now, &self.options)?;
         policy.check(&claim, bucket, fields, now)?;
-        Ok((Arc::clone(&self.root), policy.length_range()))
+        Ok((self.held(&holder, None, now), policy.length_range()))
+    }
+
+    /// Who sent a request to RAM or STS; `body` is all of it, `form` the same one parsed.
+    ///
+    /// # Errors
+    /// [`RpcError`].
+    pub(crate) fn identify_rpc(
+        &self,
+        request: &RequestParts<'_>,
+        form: Option<&Query>,
+        body: &[u8],
+        now: i64,
+    ) -> Result<Arc<Caller>, RpcError> {
+        let claim = detect_rpc(request, form)?;
+        let id = claim.access_key_id();
+        let found = self.found(id, claim.token(), now);
+        if matches!(found, Some(Found::Unknown)) && id.starts_with(TEMPORARY) {
+            return Err(RpcError::MissingToken);
+        }
+        let holder = self.holder(found.as_ref());
+        let skew = self.options.max_skew_seconds;
+        verify_rpc(&claim, request, form, body, holder.lookup(None), now, skew)?;
+        // Whoever cannot sign spends no nonces.
+        if !self.nonces.spend(id, claim.nonce(), claim.timestamp().saturating_add(skew), now) {
+            return Err(RpcError::NonceUsed);
+        }
+        Ok(self.held(&holder, None, now))
     }
 }
 

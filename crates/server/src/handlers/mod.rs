@@ -18,7 +18,7 @@ mod post;
 mod put;
 mod read;
 mod retention;
-mod upload;
+pub(crate) mod upload;
 pub(crate) mod versions;
 pub(crate) mod website;
 

@@ -19,8 +19,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::error as errors;
 use crate::{
     auth::HeaderView,
-    http::{BodyFault, Crowd, Framing, Pace, Reserved, UploadStream},
-    service::Call,
+    http::{BodyFault, Crowd, Framing, Pace, Request, Reserved, UploadStream},
+    service::{App, Call},
 };
 
 /// What the request says about its body.
@@ -81,19 +81,29 @@ pub(super) async fn whole_body(
     limit: usize,
     too_long: impl FnOnce() -> OssError,
 ) -> Result<(Bytes, Option<Reserved>), OssError> {
-    let intake = &call.request.intake;
+    whole_body_of(call.app, call.request, limit, too_long).await
+}
+
+/// [`whole_body`] of a request that is no operation.
+pub(crate) async fn whole_body_of(
+    app: &App,
+    request: &Request,
+    limit: usize,
+    too_long: impl FnOnce() -> OssError,
+) -> Result<(Bytes, Option<Reserved>), OssError> {
+    let intake = &request.intake;
     let reserved = match intake.length() {
         Some(0) => None,
         Some(length) if length > limit as u64 => return Err(too_long()),
         length => Some(
-            call.app
-                .uploads
-                .reserve_whole(length, limit, call.request.guest.uploads())
+            app.uploads
+                .reserve_whole(length, limit, request.guest.uploads())
                 .await
                 .ok_or_else(|| OssError::service_unavailable(errors::RETRY_BUSY_SECONDS))?,
         ),
     };
-    match intake.collect(limit, crowd(call)).await {
+    let crowd = Crowd::new(&app.requests, &app.uploads, &request.guest);
+    match intake.collect(limit, crowd).await {
         Ok(body) => Ok((body, reserved)),
         Err(fault) => Err(errors::body(&body_error(fault), too_long)),
     }

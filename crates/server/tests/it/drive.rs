@@ -10,8 +10,11 @@ use ossia_protocol::{
     error::parse_error_xml,
     query::Query,
 };
-use ossia_server::{Server, StartError, config::Config, identity::Identity, object_settings};
-use ossia_store::{MemoryOptions, MemoryStore};
+use ossia_ram::Ram;
+use ossia_server::{
+    Server, StartError, config::Config, identity::Identity, identity_limits, object_settings,
+};
+use ossia_store::{MemoryOptions, MemoryStore, Store};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -62,9 +65,14 @@ impl Fixture {
         let time: Arc<dyn Clock> = clock.clone();
         let keys = Arc::new(MasterKeys::ephemeral().unwrap());
         let settings = object_settings(&config);
-        let objects = Objects::open_with(store, Arc::clone(&time), settings, keys).await.unwrap();
+        let kept: Arc<dyn Store> = store;
+        let objects =
+            Objects::open_with(Arc::clone(&kept), Arc::clone(&time), settings, Arc::clone(&keys));
+        let objects = objects.await.unwrap();
         let identity = Identity::in_memory(None, "");
-        let server = Server::start(config.clone(), &identity, objects, time, None).await?;
+        let limits = identity_limits(&config);
+        let ram = Ram::open(kept, keys, &identity.account, limits).await.unwrap();
+        let server = Server::start(config.clone(), &identity, objects, ram, time, None).await?;
         Ok(Fixture { address: server.address(), clock, config, server: Some(server) })
     }
 

@@ -26,6 +26,7 @@ mod objects;
 mod overload;
 mod policies;
 mod post;
+mod ram;
 mod seal;
 mod tls;
 mod transport;

@@ -1,0 +1,45 @@
+//! When keys were last used, written now and then.
+
+use std::{sync::Arc, time::Duration};
+
+use ossia_ram::Ram;
+use tokio::task::JoinHandle;
+
+/// Writes them until it is closed, and once more then.
+#[derive(Debug)]
+pub(crate) struct LastUses {
+    ram: Arc<Ram>,
+    task: JoinHandle<()>,
+}
+
+/// Dropped without being closed it writes nothing more.
+impl Drop for LastUses {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The least pause, whatever is set.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+
+impl LastUses {
+    pub(crate) fn begin(ram: Arc<Ram>, every: Duration) -> LastUses {
+        let of = Arc::clone(&ram);
+        let task = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(every.max(PAUSE_MIN)).await;
+                if let Err(error) = of.note_last_uses().await {
+                    tracing::debug!(%error, "the last uses of keys could not be written");
+                }
+            }
+        });
+        LastUses { ram, task }
+    }
+
+    pub(crate) async fn close(&self) {
+        self.task.abort();
+        if let Err(error) = self.ram.note_last_uses().await {
+            tracing::debug!(%error, "the last uses of keys could not be written");
+        }
+    }
+}

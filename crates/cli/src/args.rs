@@ -9,6 +9,8 @@ use std::str::FromStr;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::identities::{GroupCommand, KeyCommand, PolicyCommand, RoleCommand, UserCommand};
+
 /// The commands that talk to a server.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
@@ -33,6 +35,27 @@ pub enum Command {
     Append(Connected<AppendArgs>),
     /// Seal an appendable object: nothing can be appended to it afterwards
     Seal(Connected<SealArgs>),
+    /// Make, list, show and remove users
+    User(ConnectedCommand<UserCommand>),
+    /// Make, list, switch and remove the AccessKeys of users
+    Key(ConnectedCommand<KeyCommand>),
+    /// Make, list, show and remove groups of users
+    Group(ConnectedCommand<GroupCommand>),
+    /// Make, list, show, remove and assume roles
+    Role(ConnectedCommand<RoleCommand>),
+    /// Make, list, show, remove, attach and detach policies
+    Policy(ConnectedCommand<PolicyCommand>),
+}
+
+/// A command of several, together with where and as whom to run it.
+#[derive(Debug, Clone, Args)]
+pub struct ConnectedCommand<C: Subcommand> {
+    /// Where and as whom.
+    #[command(flatten)]
+    pub connection: Connection,
+    /// Which.
+    #[command(subcommand)]
+    pub command: C,
 }
 
 /// A command's own arguments together with where and as whom to run it.
@@ -51,28 +74,28 @@ pub struct Connected<A: Args> {
 #[command(next_help_heading = "Connection")]
 pub struct Connection {
     /// Address of the service
-    #[arg(long, env = "OSSIA_ENDPOINT", default_value = "http://127.0.0.1:9000")]
+    #[arg(long, global = true, env = "OSSIA_ENDPOINT", default_value = "http://127.0.0.1:9000")]
     pub endpoint: String,
     /// Region named in a V4 signature
-    #[arg(long, env = "OSSIA_REGION", default_value = "cn-hangzhou")]
+    #[arg(long, global = true, env = "OSSIA_REGION", default_value = "cn-hangzhou")]
     pub region: String,
     /// Access key id (also `OSS_ACCESS_KEY_ID`)
-    #[arg(long, env = "OSSIA_ACCESS_KEY_ID", hide_env_values = true)]
+    #[arg(long, global = true, env = "OSSIA_ACCESS_KEY_ID", hide_env_values = true)]
     pub access_key_id: Option<String>,
     /// Access key secret; better given by the environment (also `OSS_ACCESS_KEY_SECRET`)
-    #[arg(long, env = "OSSIA_ACCESS_KEY_SECRET", hide_env_values = true)]
+    #[arg(long, global = true, env = "OSSIA_ACCESS_KEY_SECRET", hide_env_values = true)]
     pub access_key_secret: Option<String>,
     /// Security token of temporary credentials (also `OSS_SESSION_TOKEN`)
-    #[arg(long, env = "OSSIA_SECURITY_TOKEN", hide_env_values = true)]
+    #[arg(long, global = true, env = "OSSIA_SECURITY_TOKEN", hide_env_values = true)]
     pub security_token: Option<String>,
     /// Signature version
-    #[arg(long, value_enum, default_value_t = SignVersion::V4)]
+    #[arg(long, global = true, value_enum, default_value_t = SignVersion::V4)]
     pub sign: SignVersion,
     /// Put the bucket into the path, whatever the endpoint's name looks like
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub path_style: bool,
     /// Print results as JSON, one object a line
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub json: bool,
 }
 

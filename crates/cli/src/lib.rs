@@ -1,4 +1,5 @@
-//! The command line: `ossia mb | rb | ls | stat | cat | cp | rm | append | seal` on `oss://bucket/key`.
+//! The command line: `ossia mb | rb | ls | stat | cat | cp | rm | append | seal` on `oss://bucket/key`, and
+//! `ossia user | key | group | role | policy` on identities.
 //!
 //! Owns arguments, output and exit codes. Everything that goes over the network is [`ossia_client`]'s; this crate knows
 //! nothing of the server and of how bytes are stored.
@@ -45,18 +46,24 @@ mod args;
 mod buckets;
 mod copy;
 mod failure;
+mod identities;
 mod input;
 mod objects;
 mod output;
 
 pub use args::{
-    AppendArgs, CatArgs, Command, Connected, Connection, CpArgs, LsArgs, MbArgs, OssUri,
-    OssUriError, Place, RbArgs, RmArgs, SealArgs, SignVersion, StatArgs,
+    AppendArgs, CatArgs, Command, Connected, ConnectedCommand, Connection, CpArgs, LsArgs, MbArgs,
+    OssUri, OssUriError, Place, RbArgs, RmArgs, SealArgs, SignVersion, StatArgs,
+};
+pub use identities::{
+    AddPolicyArgs, AddRoleArgs, AddUserArgs, AssumeArgs, AttachArgs, Entity, GroupCommand,
+    GroupName, KeyCommand, KeyName, Membership, NoArgs, PolicyCommand, PolicyName, RoleCommand,
+    RoleName, UserCommand, UserName,
 };
 
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use ossia_client::{Addressing, Client, Credentials, SignatureVersion};
 
 use crate::failure::Failure;
@@ -77,6 +84,11 @@ pub async fn run(command: Command) -> ExitCode {
         Command::Rm(c) => with(c, objects::remove).await,
         Command::Append(c) => with(c, append::append).await,
         Command::Seal(c) => with(c, append::seal).await,
+        Command::User(c) => with_command(c, identities::user).await,
+        Command::Key(c) => with_command(c, identities::key).await,
+        Command::Group(c) => with_command(c, identities::group).await,
+        Command::Role(c) => with_command(c, identities::role).await,
+        Command::Policy(c) => with_command(c, identities::policy).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -98,7 +110,28 @@ async fn with<A: Args, F>(
 where
     F: Future<Output = Result<(), Failure>>,
 {
-    let Connected { connection, args } = connected;
+    connect(connected.connection, connected.args, command).await
+}
+
+/// As [`with`], for one of several.
+async fn with_command<C: Subcommand, F>(
+    connected: ConnectedCommand<C>,
+    command: impl FnOnce(Session, C) -> F,
+) -> Result<(), Failure>
+where
+    F: Future<Output = Result<(), Failure>>,
+{
+    connect(connected.connection, connected.command, command).await
+}
+
+async fn connect<A, F>(
+    connection: Connection,
+    args: A,
+    command: impl FnOnce(Session, A) -> F,
+) -> Result<(), Failure>
+where
+    F: Future<Output = Result<(), Failure>>,
+{
     let signed = credentials(&connection)?;
     let anonymous = signed.is_none();
     let mut builder = Client::builder(&connection.endpoint).region(&connection.region).signature(

@@ -48,6 +48,11 @@ impl Credentials {
             .or_else(|| set("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN"))
     }
 
+    /// Key id, secret and token in clear, to be handed to another program.
+    pub fn expose(&self) -> (&str, &str, Option<&str>) {
+        (&self.access_key_id, &self.access_key_secret, self.security_token.as_deref())
+    }
+
     /// The key's id.
     pub fn access_key_id(&self) -> &str {
         &self.access_key_id

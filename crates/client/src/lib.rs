@@ -61,13 +61,14 @@ pub use error::{
 };
 pub use http::Method;
 pub use operations::{
-    AppendObjectOutput, AppendObjectRequest, BucketDetails, ByteRange, CompleteUploadOutput,
-    CompleteUploadRequest, ContentMd5, CopyObjectOutput, CopyObjectRequest, CreateBucketRequest,
-    DeleteObjectOutput, Download, GetObjectOutput, GetObjectRequest, HeadObjectOutput,
-    InitiateUploadRequest, ListBucketsOutput, ListBucketsRequest, ListObjectsOutput,
-    ListObjectsPager, ListObjectsRequest, ListUploadsRequest, ObjectAttributes, ObjectMeta,
-    PutObjectOutput, PutObjectRequest, RawOutput, RawRequest, SealObjectOutput, SealObjectRequest,
-    UploadPartCopyRequest, UploadPartOutput, UploadPartRequest, UploadTarget,
+    AppendObjectOutput, AppendObjectRequest, AssumeRoleOutput, AssumeRoleRequest, BucketDetails,
+    ByteRange, CompleteUploadOutput, CompleteUploadRequest, ContentMd5, CopyObjectOutput,
+    CopyObjectRequest, CreateBucketRequest, DeleteObjectOutput, Download, GetObjectOutput,
+    GetObjectRequest, HeadObjectOutput, InitiateUploadRequest, ListBucketsOutput,
+    ListBucketsRequest, ListObjectsOutput, ListObjectsPager, ListObjectsRequest,
+    ListUploadsRequest, ObjectAttributes, ObjectMeta, PutObjectOutput, PutObjectRequest,
+    RawOutput, RawRequest, RpcService, SealObjectOutput, SealObjectRequest, UploadPartCopyRequest, UploadPartOutput,
+    UploadPartRequest, UploadTarget,
 };
 pub use ossia_protocol::attributes::{BucketAcl, ObjectAcl, StorageClass};
 pub use ossia_protocol::xml::{

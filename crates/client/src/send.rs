@@ -42,6 +42,8 @@ pub(crate) struct Call {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Body,
     pub(crate) retry: Retry,
+    /// Whether it is signed in the way of OSS; what is not is signed already.
+    pub(crate) signed: bool,
 }
 
 impl Call {
@@ -55,6 +57,7 @@ impl Call {
             headers: HeaderMap::new(),
             body: Body::default(),
             retry,
+            signed: true,
         }
     }
 
@@ -225,7 +228,9 @@ impl Inner {
         if let (&Method::PUT | &Method::POST, Some(length)) = (&call.method, body.length()) {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         }
-        self.sign(call, &mut headers);
+        if call.signed {
+            self.sign(call, &mut headers);
+        }
         let mut request = Request::new(body);
         *request.method_mut() = call.method.clone();
         *request.uri_mut() = address.uri;
@@ -306,6 +311,7 @@ impl Inner {
         // A refusal whose text breaks off is still a refusal: the status has arrived.
         let body = self.read_bounded(body, REFUSAL_BYTES_MAX).await.unwrap_or_default();
         let parsed = parse_error_xml(&body)
+            .or_else(|| refusal_of_json(&body))
             .or_else(|| parse_x_oss_err(headers.get("x-oss-err")?.as_bytes()))
             .unwrap_or_else(|| unnamed(status));
         let or_header = |value: String, name: &str| {
@@ -370,6 +376,20 @@ impl Inner {
     }
 }
 
+/// How RAM and STS refuse.
+fn refusal_of_json(body: &[u8]) -> Option<ParsedError> {
+    let value: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
+    let code = text("Code");
+    (!code.is_empty()).then(|| ParsedError {
+        code,
+        message: text("Message"),
+        request_id: text("RequestId"),
+        host_id: text("HostId"),
+        ..unnamed(StatusCode::OK)
+    })
+}
+
 /// The cause at the bottom, if it says more than "request failed".
 fn root(error: HttpError) -> Box<dyn std::error::Error + Send + Sync> {
     let mut texts = vec![error.to_string()];
@@ -390,7 +410,7 @@ fn reach(progress: &Progress) -> Reach {
 }
 
 /// Whether a failed call may be made again.
-fn may_repeat(call: &Call, failure: &Failure) -> bool {
+pub(crate) fn may_repeat(call: &Call, failure: &Failure) -> bool {
     failure.is_transient()
         && call.body.is_replayable()
         && (call.retry == Retry::Repeatable || failure.error.outcome() == Outcome::Rejected)

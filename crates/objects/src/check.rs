@@ -341,7 +341,7 @@ impl StoreCheck {
         Self {
             checker: Arc::new(checker),
             jobs: options.jobs.clamp(1, 64),
-            partitions: BTreeSet::from([SYSTEM]),
+            partitions: BTreeSet::from([SYSTEM, keys::IDENTITIES]),
             unnamed: Vec::new(),
             unnamed_more: 0,
         }

@@ -9,6 +9,8 @@
 //!   K                              master keys that something was sealed under
 //!   S                              where the scrub is
 //!
+//! partition 1, identities: `ossia-ram`'s, nothing here reads it
+//!
 //! partition  bucket id << 16 | i,  i below the bucket's partition count; a key's i is its CRC-64 modulo that count:
 //!   b                              the bucket's record, read by every transaction here
 //!   h key                          head: the current version, if it is an object
@@ -46,6 +48,9 @@ use crate::{
 
 /// Where the catalogue is. Bucket ids start at 1, so no bucket's partition is this one.
 pub(crate) const SYSTEM: Partition = Partition(0);
+
+/// Where users, roles and policies are: another room's, which stands on the same store (`ossia-ram`).
+pub(crate) const IDENTITIES: Partition = Partition(1);
 
 /// Bits of a partition's number that count within a bucket.
 const PARTITION_BITS: u32 = 16;
@@ -301,7 +306,7 @@ mod tests {
     fn partitions_of_a_bucket_are_its_own_and_a_key_stays_in_one() {
         let all: Vec<Partition> = partitions(3, 4).collect();
         assert_eq!(all[0], Partition(3 << 16));
-        assert!(all.iter().all(|p| *p != SYSTEM));
+        assert!(all.iter().all(|p| *p != SYSTEM && *p != IDENTITIES));
         let key = ObjectKey::new("logs/app.log").unwrap();
         assert!(all.contains(&partition(3, 4, &key)));
         // Part of the format: these must never move.

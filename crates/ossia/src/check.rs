@@ -157,6 +157,11 @@ async fn walk(
     let told = move |found: Finding| objects.object(&of, &found);
     let mut check = StoreCheck::new(store, options, keys, told);
     let failed = |failure: Failure| failure.to_string();
+    let store: Arc<dyn Store> = Arc::clone(inspection) as Arc<dyn Store>;
+    for what in ossia_ram::check(&store).await.map_err(|error| error.to_string())? {
+        let advice = "restore the store from a backup";
+        report.object(inspection, &Finding { what, advice, ..Finding::default() });
+    }
     check.buckets().await.map_err(failed)?;
     let mut at = None;
     while let Some(partition) = inspection.next_partition(at).map_err(|error| error.to_string())? {

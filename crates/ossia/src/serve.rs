@@ -13,10 +13,12 @@ use clap::Args;
 use ossia_engine::{EngineOptions, LocalEngine, OpenError};
 use ossia_keys::MasterKeys;
 use ossia_objects::{Clock, Objects, SystemClock, keys_in_use};
+use ossia_ram::Ram;
 use ossia_server::{
     Server, body_files_max,
     config::Config,
-    identity::{self, Identity},
+    identity::{self, Identity, Master},
+    identity_limits,
     metrics::Figures,
     object_settings, start_screen,
 };
@@ -134,8 +136,13 @@ async fn serve(arguments: ServeArgs) -> Result<(), Failed> {
     let identity = if config.memory {
         Identity::in_memory(pair, &config.account)
     } else {
-        Identity::of_folder(&config.data, pair, &config.account).map_err(Failed::new)?
+        let master = Master { keys: &keys, file: &config.master_key_file };
+        Identity::of_folder(&config.data, pair, &config.account, &master).map_err(Failed::new)?
     };
+    let limits = identity_limits(&config);
+    let ram = Ram::open(Arc::clone(&store), Arc::clone(&keys), &identity.account, limits)
+        .await
+        .map_err(|error| Failed::new(format!("cannot read the stored identities: {error}")))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let settings = object_settings(&config);
     let objects =
@@ -143,7 +150,7 @@ async fn serve(arguments: ServeArgs) -> Result<(), Failed> {
             .await
             .map_err(|error| Failed::new(format!("cannot read the stored data: {error}")))?;
     let served = objects.clone();
-    let server = Server::start(config.clone(), &identity, objects, clock, figures)
+    let server = Server::start(config.clone(), &identity, objects, ram, clock, figures)
         .await
         .map_err(Failed::new)?;
     let control = local.and_then(|engine| Control::open(&config.data, engine, served));

@@ -15,11 +15,13 @@
 //! | `api.rs` | the actions, their rights, paging |
 //! | `users.rs`, `groups.rs`, `roles.rs`, `policies.rs`, `sts.rs` | what the actions do |
 //! | `state.rs`, `records.rs` | identities in memory and in the store |
+//! | `check.rs` | what `ossia check` looks at |
 //! | `live.rs`, `signing.rs` | what requests are verified by |
 //! | `answer.rs`, `params.rs`, `names.rs` | the words of the RPC style |
 
 mod answer;
 mod api;
+mod check;
 mod groups;
 mod live;
 mod names;
@@ -38,6 +40,7 @@ mod tests;
 
 pub use answer::{Fault, Format, Node, Object};
 pub use api::{Judge, RAM_VERSION, STS_VERSION};
+pub use check::check;
 pub use live::{Credential, Found};
 pub use names::{NoRandom, draw, draw_letters, guid};
 pub use params::Params;

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use ossia_access::Caller;
-use ossia_keys::MasterKeys;
+use ossia_keys::{KeyId, MasterKeys, Purpose, sealed_with};
 use ossia_store::{Decision, Rejection, Store, StoreError, Writes, transact};
 use std::sync::atomic::Ordering;
 use tokio::sync::Mutex;
@@ -15,7 +15,7 @@ use crate::{
     api::{Action, Asker, Judge, RAM_VERSION, Run, STS_VERSION},
     live::{Credential, Found, Live, unnoted},
     params::Params,
-    records::{self, Generation, LastUse, PARTITION},
+    records::{self, AccessKey, Generation, LastUse, PARTITION, User},
     state::{Change, State, System},
     sts,
 };
@@ -24,6 +24,9 @@ use crate::{
 const TRIES: usize = 8;
 /// How many keys' last uses are written in one transaction, whose limit is 1,024 keys.
 const NOTED_MAX: usize = 512;
+
+/// How many users are sealed anew in one transaction, which may write a mebibyte.
+const RESEALED_MAX: usize = 128;
 
 /// A request whose signature has been verified.
 pub struct RamRequest {
@@ -229,6 +232,44 @@ impl Ram {
         }
     }
 
+    /// Seals anew what is not sealed under the master key in force, after that was rotated; says how many keys. What was resealed
+    /// is the same key: nothing else changes.
+    ///
+    /// # Errors
+    /// What the store says; the rest is done another time.
+    pub async fn reseal(&self) -> Result<usize, StoreError> {
+        let Some(current) = self.master.current() else { return Ok(0) };
+        let mut count = 0;
+        loop {
+            let mut behind = self.behind.lock().await;
+            if *behind {
+                // The next change finds out first.
+                return Ok(count);
+            }
+            let snapshot = self.live.snapshot();
+            let mut state = State::clone(&snapshot.state);
+            let (writes, done) = reseal(&mut state, &self.master, current);
+            if done == 0 {
+                return Ok(count);
+            }
+            let expected = state.generation;
+            state.generation += 1;
+            *behind = true;
+            match self.commit(expected, writes).await {
+                Ok(Ok(())) => {
+                    self.live.install(state);
+                    *behind = false;
+                    count += done;
+                }
+                Ok(Err(Overtaken)) => return Ok(count),
+                Err(error) => {
+                    *behind = matches!(error, StoreError::Unknown(_));
+                    return Err(error);
+                }
+            }
+        }
+    }
+
     /// Writes when keys were last used, where that is not written yet; says how many. What is not written when the process ends is
     /// forgotten, so it is called now and then.
     ///
@@ -268,6 +309,40 @@ impl Ram {
             count += uses.len();
         }
     }
+}
+
+/// Users with a key that is sealed under another master key, some of them: their records, and how many keys.
+fn reseal(
+    state: &mut State,
+    master: &MasterKeys,
+    current: KeyId,
+) -> (Vec<(Bytes, Option<Bytes>)>, usize) {
+    let old = |key: &&mut AccessKey| sealed_with(&key.sealed) != Some(current);
+    let (mut writes, mut count) = (Vec::new(), 0);
+    for user in state.users.values_mut() {
+        if user.keys.iter().all(|key| sealed_with(&key.sealed) == Some(current)) {
+            continue;
+        }
+        let mut fresh = User::clone(user);
+        let before = count;
+        for key in fresh.keys.iter_mut().filter(old) {
+            let id = key.id.as_bytes();
+            // One that does not open stays as it is: its master key may come back.
+            let Ok(secret) = master.open(Purpose::Secret, id, &key.sealed) else { continue };
+            let Ok(sealed) = master.seal(Purpose::Secret, id, &secret) else { continue };
+            key.sealed = Bytes::from(sealed);
+            count += 1;
+        }
+        if count > before {
+            let key = records::key(records::USER, &fresh.id);
+            writes.push((key, Some(records::encode(&fresh))));
+            *user = Arc::new(fresh);
+        }
+        if writes.len() >= RESEALED_MAX {
+            break;
+        }
+    }
+    (writes, count)
 }
 
 /// Another change came first.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use ossia_keys::{MasterKeys, Purpose, SealError};
+use ossia_keys::{KeyId, MasterKeys, Purpose, SealError, sealed_with};
 use ossia_ram::{NoRandom, draw, draw_letters};
 use serde::Deserialize;
 use thiserror::Error;
@@ -128,7 +128,12 @@ impl Stored {
         [b"root key ", access_key_id.as_bytes()].concat()
     }
 
-    fn root(&self, path: &Path, master: &MasterKeys) -> Result<RootKey, IdentityError> {
+    /// The master key that it is sealed under.
+    fn key(&self) -> Option<KeyId> {
+        sealed_with(&STANDARD.decode(&self.access_key_secret_sealed).ok()?)
+    }
+
+    fn root(&self, path: &Path, master: &Master<'_>) -> Result<RootKey, IdentityError> {
         let id = self.access_key_id.clone();
         if self.access_key_secret_sealed.is_empty() {
             return Ok(RootKey { id, secret: self.access_key_secret.clone() });
@@ -136,10 +141,10 @@ impl Stored {
         let damaged = |reason| IdentityError::Damaged { path: path.to_owned(), reason };
         let sealed = STANDARD.decode(&self.access_key_secret_sealed);
         let sealed = sealed.map_err(|_| damaged("the sealed secret is no base64"))?;
-        let opened = master.open(Purpose::Secret, &Stored::context(&id), &sealed);
+        let opened = master.keys.open(Purpose::Secret, &Stored::context(&id), &sealed);
         let secret = opened.map_err(|source| IdentityError::Locked {
             path: path.to_owned(),
-            key_file: master.path().unwrap_or(Path::new("(none)")).to_owned(),
+            key_file: master.file.to_owned(),
             source,
         })?;
         let secret = std::str::from_utf8(&secret);
@@ -198,14 +203,6 @@ impl Identity {
         }
     }
 
-    /// Whether the data folder holds a secret that only the master key file opens: one that is absent must then be brought back, and
-    /// not be made anew. A file that cannot be read is told of by [`Identity::of_folder`].
-    pub fn is_sealed(folder: &Path) -> bool {
-        let path = folder.join(IDENTITY_FILE);
-        let stored = fs::read_to_string(&path).ok().and_then(|text| parse(&path, &text).ok());
-        stored.is_some_and(|stored| !stored.access_key_secret_sealed.is_empty())
-    }
-
     /// Reads the identity of the data folder, or makes it. `pair` and `account` (empty: none) replace what is stored.
     ///
     /// # Errors
@@ -214,7 +211,7 @@ impl Identity {
         folder: &Path,
         pair: Option<RootKey>,
         account: &str,
-        master: &MasterKeys,
+        master: &Master<'_>,
     ) -> Result<Identity, IdentityError> {
         let path = folder.join(IDENTITY_FILE);
         let file = |source| IdentityError::File { path: path.clone(), source };
@@ -235,6 +232,7 @@ impl Identity {
             (Some(stored), None) => Some(stored.root(&path, master)?),
             (Some(stored), Some(_)) => stored.root(&path, master).ok(),
         };
+        let given = pair.is_some();
         let root = match (pair, &before) {
             (Some(pair), _) => pair,
             (None, Some(root)) => root.clone(),
@@ -245,20 +243,38 @@ impl Identity {
                 && !stored.access_key_secret_sealed.is_empty()
                 && stored.access_key_secret.is_empty()
                 && before.as_ref() == Some(&root)
+                && stored.key() == master.keys.current()
         });
         if !kept {
             let context = Stored::context(&root.id);
-            let sealed = master.seal(Purpose::Secret, &context, root.secret.as_bytes());
-            let stored = Stored {
-                account: account_now.clone(),
-                access_key_id: root.id.clone(),
-                access_key_secret: String::new(),
-                access_key_secret_sealed: STANDARD.encode(sealed.map_err(IdentityError::Seal)?),
-            };
-            write(folder, &path, &stored).map_err(file)?;
+            match master.keys.seal(Purpose::Secret, &context, root.secret.as_bytes()) {
+                Ok(sealed) => {
+                    let stored = Stored {
+                        account: account_now.clone(),
+                        access_key_id: root.id.clone(),
+                        access_key_secret: String::new(),
+                        access_key_secret_sealed: STANDARD.encode(sealed),
+                    };
+                    write(folder, &path, &stored).map_err(file)?;
+                }
+                // It comes with every start, so it need not be kept; nothing goes into the folder in clear.
+                Err(error) if given => {
+                    tracing::warn!(%error, "the root key of the environment is not kept: it cannot be sealed");
+                }
+                Err(error) => return Err(IdentityError::Seal(error)),
+            }
         }
         Ok(Identity { account: account_now, root, secret_is_new })
     }
+}
+
+/// What opens and seals the secret.
+#[derive(Debug, Clone, Copy)]
+pub struct Master<'a> {
+    /// The keys, as far as they are there.
+    pub keys: &'a MasterKeys,
+    /// Where they should be, for messages.
+    pub file: &'a Path,
 }
 
 /// What `fuzz/` needs to see. Not an interface: it is there with the feature `fuzzing` alone.
@@ -339,8 +355,9 @@ mod tests {
 
     /// With the master key beside the folder.
     fn of(folder: &Path, pair: Option<RootKey>) -> Result<Identity, IdentityError> {
-        let master = MasterKeys::open_or_create(&folder.join("keys")).unwrap();
-        Identity::of_folder(folder, pair, "", &master)
+        let file = folder.join("keys");
+        let keys = MasterKeys::open_or_create(&file).unwrap();
+        Identity::of_folder(folder, pair, "", &Master { keys: &keys, file: &file })
     }
 
     #[test]
@@ -349,10 +366,8 @@ mod tests {
         let path = folder.path().join(IDENTITY_FILE);
         let first = of(folder.path(), None).unwrap();
         assert!(!fs::read_to_string(&path).unwrap().contains(&first.root.secret));
-        assert!(Identity::is_sealed(folder.path()));
         let plain = "account = \"1234567890123456\"\naccess_key_id = \"mine\"\naccess_key_secret = \"12345678\"\n";
         fs::write(&path, plain).unwrap();
-        assert!(!Identity::is_sealed(folder.path()));
         let read = of(folder.path(), None).unwrap();
         assert_eq!((read.root, read.account.as_str()), (key("mine"), "1234567890123456"));
         assert!(!fs::read_to_string(&path).unwrap().contains("12345678\"\n#"));
@@ -373,6 +388,37 @@ mod tests {
         assert_eq!(fs::read(folder.path().join(IDENTITY_FILE)).unwrap(), before);
         assert_eq!(of(folder.path(), Some(key("mine"))).unwrap().root, key("mine"));
         assert_eq!(of(folder.path(), None).unwrap().root, key("mine"));
+    }
+
+    #[test]
+    fn without_any_master_key_only_a_given_pair_goes_on_and_nothing_is_written_in_clear() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(IDENTITY_FILE);
+        let (none, file) = (MasterKeys::none(), Path::new("/elsewhere/keys"));
+        let master = Master { keys: &none, file };
+        let first = Identity::of_folder(folder.path(), None, "", &master);
+        assert!(matches!(first, Err(IdentityError::Seal(_))));
+        let given = Identity::of_folder(folder.path(), Some(key("mine")), "", &master).unwrap();
+        assert_eq!((given.root, path.exists()), (key("mine"), false));
+        of(folder.path(), Some(key("mine"))).unwrap();
+        let before = fs::read(&path).unwrap();
+        let told = Identity::of_folder(folder.path(), None, "", &master).unwrap_err();
+        assert!(told.to_string().contains("/elsewhere/keys"), "{told}");
+        Identity::of_folder(folder.path(), Some(key("yours")), "", &master).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn after_a_rotation_the_secret_is_sealed_under_the_new_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(IDENTITY_FILE);
+        let first = of(folder.path(), None).unwrap();
+        let before = fs::read(&path).unwrap();
+        of(folder.path(), None).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), before);
+        MasterKeys::of_file(&folder.path().join("keys")).unwrap().rotate().unwrap();
+        assert_eq!(of(folder.path(), None).unwrap().root, first.root);
+        assert_ne!(fs::read(&path).unwrap(), before);
     }
 
     #[test]

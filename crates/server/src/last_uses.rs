@@ -1,11 +1,12 @@
-//! When keys were last used, written now and then.
+//! What is done about identities now and then: when keys were last used is written, and after a rotation of the master key their
+//! secrets are sealed anew.
 
 use std::{sync::Arc, time::Duration};
 
 use ossia_ram::Ram;
 use tokio::task::JoinHandle;
 
-/// Writes them until it is closed, and once more then.
+/// Does it until it is closed, and writes the last uses once more then.
 #[derive(Debug)]
 pub(crate) struct LastUses {
     ram: Arc<Ram>,
@@ -30,6 +31,11 @@ impl LastUses {
                 tokio::time::sleep(every.max(PAUSE_MIN)).await;
                 if let Err(error) = of.note_last_uses().await {
                     tracing::debug!(%error, "the last uses of keys could not be written");
+                }
+                match of.reseal().await {
+                    Ok(0) => {}
+                    Ok(keys) => tracing::info!(keys, "secrets are sealed under the new master key"),
+                    Err(error) => tracing::debug!(%error, "secrets could not be sealed anew"),
                 }
             }
         });

@@ -109,6 +109,7 @@ async fn answer(
                 peer: request.peer.ip(),
                 user_agent: text("user-agent").map(str::to_owned),
                 external_id: params.get("ExternalId").map(str::to_owned),
+                secure: request.secure,
                 now,
             };
             let version = version.to_owned();
@@ -161,6 +162,7 @@ struct Circumstances {
     peer: IpAddr,
     user_agent: Option<String>,
     external_id: Option<String>,
+    secure: bool,
     now: i64,
 }
 
@@ -171,6 +173,7 @@ impl Circumstances {
             user_agent: self.user_agent.as_deref().map(Cow::Borrowed),
             access_id: self.caller.access_key_id.as_deref().map(Cow::Borrowed),
             external_id: self.external_id.as_deref().map(Cow::Borrowed),
+            secure: self.secure,
             now: self.now,
             ..Conditions::default()
         }

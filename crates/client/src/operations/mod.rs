@@ -9,6 +9,7 @@ mod list;
 mod multipart;
 mod put;
 mod raw;
+mod rpc;
 mod seal;
 
 pub use append::{AppendObjectOutput, AppendObjectRequest};
@@ -23,6 +24,7 @@ pub use multipart::{
 };
 pub use put::{PutObjectOutput, PutObjectRequest};
 pub use raw::{RawOutput, RawRequest};
+pub use rpc::{AssumeRoleOutput, AssumeRoleRequest, RpcService};
 pub use seal::{SealObjectOutput, SealObjectRequest};
 
 use base64::Engine as _;

@@ -3,9 +3,9 @@
 //! Both share the port with OSS: [`is_rpc`] tells their requests apart, and must be asked before [`super::detect`]. Errors have a
 //! table of their own. Nonces are for the caller to remember: each counts once within the skew.
 
+use super::Secret;
 use super::canonical::{self, KeepEquals};
 use super::key;
-use super::Secret;
 use super::request::{HeaderList, RequestParts};
 use super::verify::{Lookup, TokenFault};
 use crate::addressing::Target;

@@ -20,7 +20,8 @@ const groups = [
   require('./versions'),
   require('./posts'),
   require('./lifetimes'),
-  require('./signed')
+  require('./signed'),
+  require('./sts')
 ];
 
 async function emptyAndDelete(oss, bucket) {

@@ -14,6 +14,7 @@
 //! | `signature` | V1 and V4 in headers and queries |
 //! | `form` | form fields, policies, the RPC style |
 //! | `policy` | policy documents, and what they say of a request |
+//! | `identities` | parameters of RAM and STS, tokens |
 //! | `settings` | configuration, identity, endpoints, command lines |
 //! | `records` | what the object layer stores: records and keys |
 //! | `files` | what the engine stores: frames, transactions, values, headers |
@@ -22,6 +23,7 @@
 mod disk;
 mod files;
 mod form;
+mod identities;
 mod input;
 mod journal;
 mod policy;
@@ -41,12 +43,13 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     Target { name: "request", run: request::run },
     Target { name: "xml", run: xml::run },
     Target { name: "signature", run: signature::run },
     Target { name: "form", run: form::run },
     Target { name: "policy", run: policy::run },
+    Target { name: "identities", run: identities::run },
     Target { name: "settings", run: settings::run },
     Target { name: "records", run: records::run },
     Target { name: "files", run: files::run },

@@ -76,6 +76,8 @@ impl Suite {
         let mut arguments = vec!["--cname".to_owned(), format!("{CNAME_HOST}={CNAME_BUCKET}")];
         // The application servers of the tests.
         arguments.extend(["--set".to_owned(), "callback.allowed=127.0.0.1".to_owned()]);
+        // Temporary credentials that a test can see the end of.
+        arguments.extend(["--set".to_owned(), "ram.session_seconds_min=1".to_owned()]);
         if matches!(self, Suite::Python | Suite::Java) {
             arguments.extend(["--domain".to_owned(), DOMAIN.to_owned()]);
         }

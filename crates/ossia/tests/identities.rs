@@ -1,0 +1,212 @@
+//! Users, keys and sessions with the real program: the command line, a kill, a restart, and what lies in the data folder.
+
+#![expect(clippy::unwrap_used, reason = "a panic here is a failed test")]
+
+#[expect(dead_code, reason = "each test program uses a part of it")]
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+
+use common::Server;
+use ossia_client::{
+    AppendObjectRequest, AssumeRoleRequest, BucketAcl, Client, ClientError, CreateBucketRequest,
+    Credentials, RetryPolicy, RpcService,
+};
+use serde_json::Value;
+
+/// A data folder with a place beside it for the master key.
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Place {
+        Place { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn key_file(&self) -> PathBuf {
+        self.folder.path().join("keys")
+    }
+
+    fn start(&self) -> Server {
+        let file = self.key_file();
+        let arguments =
+            ["--master-key-file", file.to_str().unwrap(), "--set", "ram.session_seconds_min=1"];
+        Server::start_with(&self.data(), &arguments)
+    }
+
+    fn run(&self, server: &Server, arguments: &[&str]) -> Output {
+        let mut command = common::ossia();
+        command.args(arguments).env("OSSIA_ENDPOINT", server.endpoint());
+        command.current_dir(self.folder.path()).stdin(Stdio::null()).output().unwrap()
+    }
+
+    fn json(&self, server: &Server, arguments: &[&str]) -> Vec<Value> {
+        let output = self.run(server, &[arguments, &["--json"]].concat());
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {errors}");
+        let written = String::from_utf8(output.stdout).unwrap();
+        written.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+fn client(server: &Server, credentials: Credentials) -> Client {
+    let builder = Client::builder(server.endpoint()).credentials(credentials);
+    builder.retry(RetryPolicy::NONE).build().unwrap()
+}
+
+fn credentials(key: &Value) -> Credentials {
+    let text = |name: &str| key[name].as_str().unwrap().to_owned();
+    let credentials = Credentials::new(text("AccessKeyId"), text("AccessKeySecret"));
+    match key.get("SecurityToken") {
+        Some(token) => credentials.with_security_token(token.as_str().unwrap()),
+        None => credentials,
+    }
+}
+
+async fn who(client: &Client) -> Result<String, ClientError> {
+    let told = client.rpc(RpcService::Sts, "GetCallerIdentity", &[]).await?;
+    Ok(told["Arn"].as_str().unwrap().to_owned())
+}
+
+/// Every file below a folder, with what is in it.
+fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.is_file() {
+                let bytes = std::fs::read(&path).unwrap();
+                files.push((path, bytes));
+            }
+        }
+    }
+    files
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_a_user_to_a_session_that_appends_by_the_command_line_and_over_a_kill() {
+    let place = Place::new();
+    let server = place.start();
+    let document = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"oss:PutObject","Resource":"acs:oss:*:*:logs/*"}]}"#;
+    std::fs::write(place.folder.path().join("writer.json"), document).unwrap();
+    place.json(&server, &["user", "add", "app", "--comments", "an app"]);
+    let key = place.json(&server, &["key", "add", "app"]).remove(0);
+    place.json(&server, &["policy", "add", "writer", "writer.json"]);
+    place.json(&server, &["role", "add", "writer", "--max-session", "7200"]);
+    place.json(&server, &["policy", "attach", "writer", "--role", "writer"]);
+    place.json(&server, &["policy", "attach", "AliyunSTSAssumeRoleAccess", "--user", "app"]);
+    place.json(&server, &["group", "add", "apps"]);
+    place.json(&server, &["group", "join", "apps", "app"]);
+
+    let bucket = CreateBucketRequest {
+        acl: Some(BucketAcl::PublicReadWrite),
+        ..CreateBucketRequest::new("logs")
+    };
+    server.client().create_bucket(bucket).await.unwrap();
+    let app = client(&server, credentials(&key));
+    let arn = who(&app).await.unwrap();
+    assert!(arn.ends_with(":user/app"), "{arn}");
+    let role = place.json(&server, &["role", "show", "writer"]).remove(0);
+    assert_eq!(role["Policies"][0], "writer");
+    let request = AssumeRoleRequest {
+        role_arn: role["Arn"].as_str().unwrap().to_owned(),
+        session_name: "s-1".to_owned(),
+        ..AssumeRoleRequest::default()
+    };
+    let session = app.assume_role(request).await.unwrap();
+    let appender = client(&server, session.credentials.clone());
+    let first = AppendObjectRequest::new("logs", "app.log", "one\n");
+    let answer = appender.append_object(first).await.unwrap();
+    assert_eq!(answer.next_position, 4);
+
+    // Nothing is closed, and everything that was acknowledged is there, sessions included: they are kept nowhere.
+    server.kill();
+    let server = place.start();
+    let appender = client(&server, session.credentials);
+    let second = AppendObjectRequest::new("logs", "app.log", "two\n").position(4);
+    assert_eq!(appender.append_object(second).await.unwrap().next_position, 8);
+    let shown = place.json(&server, &["user", "show", "app"]).remove(0);
+    assert_eq!((&shown["Comments"], &shown["Groups"][0]), (&"an app".into(), &"apps".into()));
+    assert_eq!(shown["AccessKeys"][0], key["AccessKeyId"]);
+    assert_eq!(place.json(&server, &["policy", "ls"]).len(), 4);
+
+    let mut assume = common::ossia();
+    let (id, secret) =
+        (key["AccessKeyId"].as_str().unwrap(), key["AccessKeySecret"].as_str().unwrap());
+    assume.env("OSSIA_ACCESS_KEY_ID", id).env("OSSIA_ACCESS_KEY_SECRET", secret);
+    assume.args(["role", "assume", "writer", "--duration", "900", "--json", "--endpoint"]);
+    let assumed = assume.arg(server.endpoint()).output().unwrap();
+    let assumed: Value = serde_json::from_slice(&assumed.stdout).unwrap();
+    let third = AppendObjectRequest::new("logs", "app.log", "three\n").position(8);
+    client(&server, credentials(&assumed)).append_object(third).await.unwrap();
+
+    let id_of = |key: &Value| key["AccessKeyId"].as_str().unwrap().to_owned();
+    place.json(&server, &["key", "disable", "app", &id_of(&key)]);
+    let app = client(&server, credentials(&key));
+    let refused = who(&app).await.unwrap_err();
+    assert_eq!(refused.service().unwrap().code, "InvalidAccessKeyId.Inactive");
+    let keys = place.json(&server, &["key", "ls", "app"]);
+    assert_eq!(keys[0]["Status"], "Inactive");
+    assert_ne!(keys[0]["LastUsedDate"], "");
+    place.json(&server, &["key", "rm", "app", &id_of(&key)]);
+    let refused = who(&app).await.unwrap_err();
+    assert_eq!(refused.service().unwrap().code, "InvalidAccessKeyId.NotFound");
+    let held = place.run(&server, &["user", "rm", "app"]);
+    assert_eq!(held.status.code(), Some(1));
+    let errors = String::from_utf8_lossy(&held.stderr).into_owned();
+    assert!(errors.contains("DeleteConflict.User.Group"), "{errors}");
+    place.json(&server, &["group", "leave", "apps", "app"]);
+    place.json(&server, &["policy", "detach", "AliyunSTSAssumeRoleAccess", "--user", "app"]);
+    place.json(&server, &["user", "rm", "app"]);
+    server.stop();
+
+    let checked = common::ossia().arg("check").arg(place.data()).output().unwrap();
+    let told = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert_eq!(checked.status.code(), Some(0), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_lies_in_the_data_folder_and_a_lost_key_file_stops_a_start_that_has_no_pair() {
+    let place = Place::new();
+    let server = place.start();
+    place.json(&server, &["user", "add", "app"]);
+    let key = place.json(&server, &["key", "add", "app"]).remove(0);
+    let app = client(&server, credentials(&key));
+    who(&app).await.unwrap();
+    server.stop();
+    let secret = key["AccessKeySecret"].as_str().unwrap().as_bytes();
+    let mut seen = 0;
+    for (path, bytes) in files(&place.data()) {
+        for secret in [secret, common::KEY_SECRET.as_bytes()] {
+            let found = bytes.windows(secret.len()).any(|run| run == secret);
+            assert!(!found, "a secret lies in {}", path.display());
+        }
+        seen += bytes.len();
+    }
+    assert!(seen > 0);
+
+    std::fs::rename(place.key_file(), place.folder.path().join("elsewhere")).unwrap();
+    let mut command = common::ossia();
+    command.env_remove("OSSIA_ACCESS_KEY_ID").env_remove("OSSIA_ACCESS_KEY_SECRET");
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(place.data());
+    command.arg("--master-key-file").arg(place.key_file());
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains(place.key_file().to_str().unwrap()), "{errors}");
+    assert!(!place.key_file().exists(), "none is made in its place");
+    std::fs::rename(place.folder.path().join("elsewhere"), place.key_file()).unwrap();
+    let server = place.start();
+    let app = client(&server, credentials(&key));
+    who(&app).await.unwrap();
+    server.stop();
+}

@@ -66,9 +66,9 @@ pub use operations::{
     CopyObjectRequest, CreateBucketRequest, DeleteObjectOutput, Download, GetObjectOutput,
     GetObjectRequest, HeadObjectOutput, InitiateUploadRequest, ListBucketsOutput,
     ListBucketsRequest, ListObjectsOutput, ListObjectsPager, ListObjectsRequest,
-    ListUploadsRequest, ObjectAttributes, ObjectMeta, PutObjectOutput, PutObjectRequest,
-    RawOutput, RawRequest, RpcService, SealObjectOutput, SealObjectRequest, UploadPartCopyRequest, UploadPartOutput,
-    UploadPartRequest, UploadTarget,
+    ListUploadsRequest, ObjectAttributes, ObjectMeta, PutObjectOutput, PutObjectRequest, RawOutput,
+    RawRequest, RpcService, SealObjectOutput, SealObjectRequest, UploadPartCopyRequest,
+    UploadPartOutput, UploadPartRequest, UploadTarget,
 };
 pub use ossia_protocol::attributes::{BucketAcl, ObjectAcl, StorageClass};
 pub use ossia_protocol::xml::{

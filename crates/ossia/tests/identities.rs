@@ -96,7 +96,8 @@ fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 async fn from_a_user_to_a_session_that_appends_by_the_command_line_and_over_a_kill() {
     let place = Place::new();
     let server = place.start();
-    let document = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"oss:PutObject","Resource":"acs:oss:*:*:logs/*"}]}"#;
+    let document = r#"{"Version":"1","Statement":[
+        {"Effect":"Allow","Action":"oss:PutObject","Resource":"acs:oss:*:*:logs/*"}]}"#;
     std::fs::write(place.folder.path().join("writer.json"), document).unwrap();
     place.json(&server, &["user", "add", "app", "--comments", "an app"]);
     let key = place.json(&server, &["key", "add", "app"]).remove(0);

@@ -56,7 +56,7 @@ pub struct Credential {
 
 #[derive(Debug, Clone)]
 enum Part {
-    Key(Arc<LiveKey>, Secret),
+    Key(Arc<LiveKey>, Arc<Secret>),
     Session(Arc<Session>),
 }
 
@@ -119,7 +119,7 @@ impl Snapshot {
                 let Some(secret) = &live.secret else { continue };
                 let caller =
                     Caller { access_key_id: Some(key.id.as_str().into()), ..caller.clone() };
-                let part = Part::Key(Arc::clone(live), secret.clone());
+                let part = Part::Key(Arc::clone(live), Arc::new(secret.clone()));
                 let credential = Credential { caller: Arc::new(caller), part };
                 keys.insert(key.id.clone(), (key.active, credential));
             }

@@ -84,7 +84,8 @@ fn text(object: &Object, path: [&str; 2]) -> String {
 
 const DOCUMENT: &str =
     r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"oss:*","Resource":"*"}]}"#;
-const TRUST: &str = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"RAM":["acs:ram::1:root"]}}]}"#;
+const TRUST: &str = r#"{"Version":"1","Statement":[
+    {"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"RAM":["acs:ram::1:root"]}}]}"#;
 
 /// A user as the model knows it.
 #[derive(Debug, Clone, Default)]

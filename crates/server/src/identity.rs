@@ -85,8 +85,8 @@ pub enum IdentityError {
     },
     /// The secret is sealed under a master key that is not there.
     #[error(
-        "{path} holds the root key's secret sealed, and the master key file {key_file} does not open it: {source}. Bring that file \
-         back, or set {ACCESS_KEY_ID} and {ACCESS_KEY_SECRET} to have another root key"
+        "{path} holds the root key's secret sealed, and the master key file {key_file} does not open it: \
+         {source}. Bring that file back, or set {ACCESS_KEY_ID} and {ACCESS_KEY_SECRET} to have another root key"
     )]
     Locked {
         /// The file with the secret.

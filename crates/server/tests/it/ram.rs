@@ -289,7 +289,8 @@ async fn a_long_policy_may_stand_in_the_target() {
         .error(400, "InvalidArgument");
 }
 
-const TRUST_ALL: &str = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"RAM":["acs:ram::1000000000000001:root"]}}]}"#;
+const TRUST_ALL: &str = r#"{"Version":"1","Statement":[
+    {"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"RAM":["acs:ram::1000000000000001:root"]}}]}"#;
 
 /// A user that may assume the role `writer`, and the role's ARN.
 async fn assumer(fixture: &Fixture, hours: u64) -> (Key, String) {

@@ -56,7 +56,8 @@ enum Top {
     ///
     /// BACKUP holds any number of backups of one store, which share what they have in common: only what is new is copied. A backup
     /// is of one moment: it holds everything that was acknowledged before it began. It gets its name when all of it is durable, so
-    /// one that was interrupted does not count, and the next one uses what it has copied. It contains the root key.
+    /// one that was interrupted does not count, and the next one uses what it has copied. Secrets of keys are sealed in it, and the
+    /// master key file that opens them is not in it: keep a copy of that apart.
     ///
     /// Exit codes: 0 done, 1 failed or damaged, 2 wrong arguments, 3 the server that has the folder does not answer.
     Backup(backup::BackupArgs),

@@ -261,8 +261,10 @@ impl Model {
             Step::Leave(u, g) => match (self.users.get_mut(&u), self.groups.contains_key(&g)) {
                 (None, _) => "EntityNotExist.User",
                 (_, false) => "EntityNotExist.Group",
-                (Some(user), _) if !user.groups.remove(&g) => "EntityNotExist.User.Group",
-                _ => NONE,
+                (Some(user), _) => match user.groups.remove(&g) {
+                    false => "EntityNotExist.User.Group",
+                    true => NONE,
+                },
             },
             Step::CreateRole(r) if self.roles.contains_key(&r) => "EntityAlreadyExists.Role",
             Step::CreateRole(r) => {
@@ -356,8 +358,10 @@ impl Model {
                 match self.attached(to, which) {
                     Err(absent) => absent,
                     Ok(_) if !known => "EntityNotExist.Policy",
-                    Ok((has, word)) if !has.remove(&p) => word[2],
-                    Ok(_) => NONE,
+                    Ok((has, word)) => match has.remove(&p) {
+                        false => word[2],
+                        true => NONE,
+                    },
                 }
             }
             Step::Restart => NONE,

@@ -178,6 +178,9 @@ fn limits() -> Limits {
 
 const NONE: &str = "";
 
+/// What is attached to something, and the codes of what is attached twice, once too often, and not at all.
+type Has<'m> = (&'m mut BTreeSet<usize>, [&'static str; 3]);
+
 impl Model {
     /// The code that a step is refused with, empty for none; the step done if it is not.
     fn step(&mut self, step: &Step) -> &'static str {
@@ -368,12 +371,7 @@ impl Model {
         }
     }
 
-    #[expect(clippy::type_complexity, reason = "it is said once")]
-    fn attached(
-        &mut self,
-        to: u8,
-        which: usize,
-    ) -> Result<(&mut BTreeSet<usize>, [&'static str; 3]), &'static str> {
+    fn attached(&mut self, to: u8, which: usize) -> Result<Has<'_>, &'static str> {
         let words = [
             [
                 "EntityAlreadyExists.User.Policy",

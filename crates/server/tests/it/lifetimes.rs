@@ -26,7 +26,7 @@ async fn a_policy_is_begun_aborted_locked_extended_and_told() {
     let told = fixture.call(get("/bkt/?worm")).await.expect(200);
     assert_eq!(told.element("WormId").as_deref(), Some(&*id));
     assert_eq!(told.element("State").as_deref(), Some("InProgress"));
-    assert_eq!(told.element("CreationDate").as_deref(), Some("2026-01-15T08:30:45"));
+    assert_eq!(told.element("CreationDate").as_deref(), Some("2026-01-15T08:30:45.000Z"));
     let extend = |id: &str, days: &str| {
         post(&format!("/bkt/?wormExtend&wormId={id}")).body(worm("ExtendWormConfiguration", days))
     };

@@ -57,13 +57,13 @@ pub struct WormConfiguration {
 }
 
 impl WormConfiguration {
-    /// The `WormConfiguration` document. Its date has no fraction and no zone.
+    /// The `WormConfiguration` document. Samples show its date without fraction and zone, which the Java SDK cannot read.
     pub fn to_xml(&self) -> String {
         document("WormConfiguration", |w| {
             w.text("WormId", &self.id);
             w.text("State", if self.locked { "Locked" } else { "InProgress" });
             w.number("RetentionPeriodInDays", self.days.into());
-            w.text("CreationDate", time::iso_seconds(self.created).trim_end_matches('Z'));
+            w.text("CreationDate", &time::xml(self.created));
         })
     }
 }
@@ -293,7 +293,7 @@ mod tests {
             WormConfiguration { id: "A1".into(), locked: false, days: 7, created: 1_602_777_032 };
         assert!(worm.to_xml().ends_with(
             "<WormConfiguration><WormId>A1</WormId><State>InProgress</State><RetentionPeriodInDays>7\
-             </RetentionPeriodInDays><CreationDate>2020-10-15T15:50:32</CreationDate></WormConfiguration>"
+             </RetentionPeriodInDays><CreationDate>2020-10-15T15:50:32.000Z</CreationDate></WormConfiguration>"
         ));
     }
 

@@ -330,7 +330,8 @@ impl fmt::Debug for StoreCheck {
 }
 
 impl StoreCheck {
-    /// Findings are told as they come. What is encrypted is looked into as far as its master keys are there. The store must stand still: what is being changed would look like damage.
+    /// Findings are told as they come. What is encrypted is looked into as far as its master keys are there. The store must stand
+    /// still: what is being changed would look like damage.
     pub fn new(
         store: Arc<dyn Store>,
         options: &CheckOptions,

@@ -50,8 +50,8 @@ impl fmt::Debug for Objects {
 }
 
 impl Objects {
-    /// Opens the object layer without master keys: settles what an earlier run left in staging, resumes bucket deletions, starts the reaper
-    /// and the packer.
+    /// Opens the object layer without master keys: settles what an earlier run left in staging, resumes bucket deletions, starts
+    /// the reaper and the packer.
     ///
     /// # Errors
     /// [`OpenError`].

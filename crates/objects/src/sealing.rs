@@ -13,8 +13,8 @@
 //!   sent again, by a client or after a crash, is another run. A transaction that runs twice writes the same run twice.
 //! - *A chunk stands where it was put*: another place in its run has another nonce, another run another key, another place in the
 //!   object another `aad`. A run that was cut short lacks its last chunk.
-//! - Checksums and lengths in records are those of the plain bytes. Those of the store are of what is stored, and are verified without
-//!   any key.
+//! - Checksums and lengths in records are those of the plain bytes. Those of the store are of what is stored, and are verified
+//!   without any key.
 //!
 //! A data key stands apart from the head that it belongs to, because every append rewrites the head, and because extents must be
 //! readable without one: packing knows contents only. It is written with the object and goes with it.

@@ -85,9 +85,9 @@ pub(crate) fn open(path: &Path, in_use: &[KeyId]) -> Result<MasterKeys, String> 
             tracing::error!(
                 file = %path.display(),
                 keys = %list(in_use),
-                "THE MASTER KEY FILE IS MISSING, and things in the data folder were sealed under its keys. None is made in its \
-                 place. What is encrypted cannot be read, and nothing can be encrypted, until the file is brought back and the \
-                 server is started again"
+                "THE MASTER KEY FILE IS MISSING, and things in the data folder were sealed under its keys. None is \
+                 made in its place. What is encrypted cannot be read, and nothing can be encrypted, until the file \
+                 is brought back and the server is started again"
             );
             return Ok(MasterKeys::none());
         }

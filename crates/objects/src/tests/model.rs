@@ -1,6 +1,6 @@
 //! Random operations, with versions, retention, restores, the lifecycle and uploads among them, compared one by one with the
-//! specification in `ossia-model`, on every store: the reference, the reference in hostile mode, and the local engine. Packing and reaping go on in between, the clock jumps, and the
-//! store is opened anew at any point: none of that may be seen (I10).
+//! specification in `ossia-model`, on every store: the reference, the reference in hostile mode, and the local engine. Packing and
+//! reaping go on in between, the clock jumps, and the store is opened anew at any point: none of that may be seen (I10).
 //!
 //! `OSSIA_MODEL_SEQUENCES` sets how many sequences each test runs.
 

@@ -126,8 +126,8 @@ impl Call<'_> {
         }
     }
 
-    /// As [`Call::check_access`], for operations whose bodies say what policies of this bucket or caller ask for: the tags of an object,
-    /// or how long it is still retained. Nothing for all others, which have been decided.
+    /// As [`Call::check_access`], for operations whose bodies say what policies of this bucket or caller ask for: the tags of an
+    /// object, or how long it is still retained. Nothing for all others, which have been decided.
     pub(crate) async fn check_body(&self, body: FromBody<'_>) -> Result<(), OssError> {
         if self.is_free(&self.rules) || !self.is_decided_by_body() {
             return Ok(());
@@ -214,7 +214,8 @@ impl Call<'_> {
         self.demand(self.operation, actions(self.operation, given), &place, None).await
     }
 
-    /// Whether the caller may do more on the object that the request names than its operation says: what only became known on the way.
+    /// Whether the caller may do more on the object that the request names than its operation says: what only became known on the
+    /// way.
     pub(crate) async fn permit_also(
         &self,
         action: &'static str,

@@ -1,9 +1,9 @@
 //! Buckets with one client each that is compared with the specification after each operation: versions, retention, holds, policies,
 //! restores, quotas.
 //!
-//! A bucket is what the specification makes of all that was acknowledged; once an outcome is unknown, that, or that with the operation
-//! done, and nothing more is asked of it before a restart has shown which. So every check is a comparison. Races are for histories,
-//! and what time does is for [`crate::expiring`].
+//! A bucket is what the specification makes of all that was acknowledged; once an outcome is unknown, that, or that with the
+//! operation done, and nothing more is asked of it before a restart has shown which. So every check is a comparison. Races are for
+//! histories, and what time does is for [`crate::expiring`].
 
 mod choose;
 mod facts;

@@ -304,3 +304,35 @@ impl Store {
         reply
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Body;
+
+    fn put(key: &str, length: usize) -> Operation {
+        let content = Content::of(&Body::new(vec![7; length]));
+        let step = Step::Put { content, forbid_overwrite: false };
+        Operation::On { key: key.to_owned(), step }
+    }
+
+    fn is_full(answer: &Answer) -> bool {
+        *answer == Answer::One(Reply::Refused(Refusal::QuotaExceeded))
+    }
+
+    #[test]
+    fn a_quota_refuses_growth_and_what_replaces_as_much_is_free() {
+        let mut store = Store::default();
+        store.apply(&Operation::Set(Setting::Quota(Some(10))));
+        assert!(!is_full(&store.apply(&put("a", 10))));
+        assert!(is_full(&store.apply(&put("b", 1))));
+        assert!(!is_full(&store.apply(&put("a", 10))));
+        // Where versions are kept nothing is replaced.
+        store.apply(&Operation::Set(Setting::Versioning(Versioning::Enabled)));
+        assert!(is_full(&store.apply(&put("a", 1))));
+        assert_eq!(store.bytes(), 10);
+        store.apply(&Operation::Set(Setting::Quota(None)));
+        assert!(!is_full(&store.apply(&put("a", 1))));
+        assert_eq!(store.versions().count(), 2);
+    }
+}

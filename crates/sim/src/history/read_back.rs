@@ -27,8 +27,8 @@ impl fmt::Display for ReadBackError {
 
 impl std::error::Error for ReadBackError {}
 
-/// Lists, heads and gets all of these keys, lists their versions where the bucket keeps any, and the parts of all uploads. `round`
-/// numbers the operations, for people.
+/// Lists, heads and gets all of these keys, lists their versions where the bucket keeps any, and the parts of all uploads.
+/// `round` numbers the operations, for people.
 ///
 /// # Errors
 /// [`ReadBackError`] for the first that has no answer. What an answer says is the checker's business.

@@ -1,6 +1,4 @@
-//! Versions: each operation by hand, deaths and races; `random` has sequences of all of them.
-
-mod random;
+//! Versions: each operation by hand, deaths and races; random sequences of all of them are in `model`.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -56,7 +54,7 @@ impl World {
     }
 
     /// What `ossia check` has to say.
-    async fn findings(&self) -> Vec<String> {
+    pub(super) async fn findings(&self) -> Vec<String> {
         let options = CheckOptions { bytes: true, jobs: 2, bytes_per_s: 0 };
         let found = Arc::new(std::sync::Mutex::new(Vec::new()));
         let told = Arc::clone(&found);

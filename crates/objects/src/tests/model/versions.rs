@@ -157,8 +157,8 @@ impl Flavour {
         let days = || proptest::option::weighted(0.4, 1_u64..4);
         let rules = (days(), days(), any::<bool>(), days(), days());
         let rules = rules.prop_map(|(expire, trim, lone_markers, archive, abort)| {
-            // What one rule cannot say is left out: it removes markers that stand alone, or expires objects, later than it archives
-            // them.
+            // What one rule cannot say is left out: it either expires objects or removes markers that stand alone, and archives
+            // before it expires.
             let lone_markers = lone_markers && expire.is_none();
             let archive = archive.filter(|archive| expire.is_none_or(|expire| *archive < expire));
             Setting::Rules(Rules { day_s: 0, expire, trim, lone_markers, archive, abort })

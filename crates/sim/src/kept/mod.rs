@@ -2,8 +2,8 @@
 //! restores, quotas.
 //!
 //! A bucket is what the specification makes of all that was acknowledged; once an outcome is unknown, that, or that with the
-//! operation done, and nothing more is asked of it before a restart has shown which. So every check is a comparison. Races are for histories,
-//! and what time does is for [`crate::expiring`].
+//! operation done, and nothing more is asked of it before a restart has shown which. So every check is a comparison. Races are
+//! for histories, and what time does is for [`crate::expiring`].
 
 mod choose;
 mod facts;

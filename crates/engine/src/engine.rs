@@ -379,14 +379,20 @@ impl Index for LocalEngine {
         })
     }
 
-    fn scan(&self, partition: Partition, scan: Scan) -> BoxFuture<'_, Result<Page, ReadError>> {
+    fn scans(
+        &self,
+        partition: Partition,
+        scans: Vec<Scan>,
+    ) -> BoxFuture<'_, Result<Vec<Page>, ReadError>> {
         Box::pin(async move {
             self.readable()?;
             let front = &self.shard(partition).front;
             let snapshot = front.shared.snapshots.open();
-            front
-                .at_disk(move |shared| scan::page(&shared.index, partition.0, &scan, snapshot.seq))
-                .await
+            let pages = move |shared: &Shared| {
+                let page = |scan| scan::page(&shared.index, partition.0, scan, snapshot.seq);
+                scans.iter().map(page).collect()
+            };
+            front.at_disk(pages).await
         })
     }
 

@@ -539,8 +539,12 @@ impl Index for Inspection {
         self.engine.get(partition, key)
     }
 
-    fn scan(&self, partition: Partition, scan: Scan) -> BoxFuture<'_, Result<Page, ReadError>> {
-        self.engine.scan(partition, scan)
+    fn scans(
+        &self,
+        partition: Partition,
+        scans: Vec<Scan>,
+    ) -> BoxFuture<'_, Result<Vec<Page>, ReadError>> {
+        self.engine.scans(partition, scans)
     }
 
     fn payloads(

@@ -201,12 +201,16 @@ impl Core {
         if found.is_some() || place.catalogue.versioning.is_none() {
             return Ok(found);
         }
-        let marker = self.located(partition, names.marker()).await?;
-        if marker.is_some() {
-            return Ok(marker);
+        // What is current goes from one place to the other and back at any time: only one look at both tells that it is in neither.
+        let both = [names.head.clone(), names.marker()].map(alone);
+        let pages = self.store.scans(partition, both.into()).await?;
+        for item in pages.into_iter().flat_map(|page| page.items) {
+            if let Item::Record(at, record) = item {
+                let head = Head::decode(&record.value)?;
+                return Ok(Some(Located { at, record, head }));
+            }
         }
-        // A marker that was removed meanwhile has brought an object up again.
-        self.located(partition, names.head.clone()).await
+        Ok(None)
     }
 
     async fn located(&self, partition: Partition, at: Bytes) -> Result<Option<Located>, Failure> {
@@ -261,6 +265,12 @@ pub(crate) fn inline_run(head: &Head) -> Result<Option<Sealing>, Damage> {
     let Some(HeadSealing { key, salt }) = head.sealing else { return Ok(None) };
     let salt = salt.ok_or_else(|| Damage::new("head", "an encrypted body without its salt"))?;
     Ok(Some(Sealing { key, salt, part: None, length: head.length }))
+}
+
+/// Of the whole index this key alone.
+pub(crate) fn alone(key: Bytes) -> Scan {
+    let end = Some([&key[..], &[0]].concat().into());
+    Scan { start: key, end, limit: 1, fold: None }
 }
 
 /// A version's record, and the key that it stands under.

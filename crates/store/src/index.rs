@@ -137,7 +137,24 @@ pub trait Index: Send + Sync + 'static {
     ///
     /// # Errors
     /// As [`Index::get`].
-    fn scan(&self, partition: Partition, scan: Scan) -> BoxFuture<'_, Result<Page, ReadError>>;
+    fn scan(&self, partition: Partition, scan: Scan) -> BoxFuture<'_, Result<Page, ReadError>> {
+        Box::pin(async move {
+            let mut pages = self.scans(partition, vec![scan]).await?;
+            Ok(pages.pop().unwrap_or_default())
+        })
+    }
+
+    /// A page of each of several ranges, in the order asked, all of one consistent state: what moves from one range to another at
+    /// that moment is in exactly one of the pages, unless the page that it belongs to ends before it. A handful, since a page is
+    /// held for each.
+    ///
+    /// # Errors
+    /// As [`Index::get`].
+    fn scans(
+        &self,
+        partition: Partition,
+        scans: Vec<Scan>,
+    ) -> BoxFuture<'_, Result<Vec<Page>, ReadError>>;
 
     /// The payloads of records that were read from `partition`, in the order asked; each verified against its checksum.
     ///

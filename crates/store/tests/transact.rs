@@ -114,7 +114,11 @@ impl Index for Scripted {
         unreachable!("a transaction reads through its view")
     }
 
-    fn scan(&self, _partition: Partition, _scan: Scan) -> BoxFuture<'_, Result<Page, ReadError>> {
+    fn scans(
+        &self,
+        _partition: Partition,
+        _scans: Vec<Scan>,
+    ) -> BoxFuture<'_, Result<Vec<Page>, ReadError>> {
         unreachable!("a transaction reads through its view")
     }
 

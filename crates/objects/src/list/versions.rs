@@ -1,26 +1,24 @@
 //! Listing versions: the current one of each key, and those that it stands on.
 //!
-//! What is current stands under `h` or under `n`, and goes from one to the other at any time; the older ones stand elsewhere. A page
-//! is several scans, so they are laid such that a version which is there all the time is told, whatever happens meanwhile: `n` is
-//! looked through between two looks at the same stretch of `h`, and a key's older versions between two looks at its current one.
+//! What is current stands under `h` or under `n`, and goes from one to the other at any time; the older ones stand elsewhere. So that
+//! a version which is there all the time is told, whatever happens meanwhile, all places where it may be are looked at in one state.
 
 use std::{cmp::Ordering, collections::BTreeMap};
 
 use bytes::Bytes;
-use ossia_store::{Fold, Item, Page, Partition, SCAN_LIMIT_MAX, Scan, successor};
+use ossia_store::{Fold, Item, Partition, SCAN_LIMIT_MAX, Scan, successor};
 
 use super::start;
 use crate::{
     Failure, ListError, ObjectInfo, VersionId,
     core::{Core, Place},
     keys,
+    read::alone,
     records::{Damage, Head, Stored},
     versioning::Names,
     words::{BucketName, ObjectKey},
 };
 
-/// How often a key is looked at again because its current version has changed meanwhile.
-const TRIES: usize = 8;
 /// The fewest keys asked for at once.
 const PAGE_MIN: usize = 32;
 
@@ -189,57 +187,45 @@ impl Core {
     ) -> Result<Vec<VersionInfo>, Failure> {
         let partition = place.partition(key);
         let names = Names::of(key);
-        let mut found = Vec::new();
-        let mut current = self.current(place, partition, &names).await?;
-        for _ in 0..TRIES {
-            found.clear();
-            let Some(top) = current.map(|top| top.head) else { break };
-            let bound = below.and_then(|below| match below {
-                VersionId::Made(_) => below.order(),
-                VersionId::Null if top.version_id == below => Some(top.order),
-                VersionId::Null => top.below.null,
-            });
-            let seen = (top.order, top.version_id);
-            let under = bound.map_or(top.order, |bound| bound.min(top.order));
-            let any = top.below.any;
-            if bound.is_none_or(|bound| top.order < bound) {
-                found.push(info(place, key.clone(), top, true));
+        // An order stays where it is in time, whatever becomes of its version.
+        let mut under = match below {
+            Some(below @ VersionId::Made(_)) => below.order(),
+            Some(VersionId::Null) => match self.current(place, partition, &names).await? {
+                Some(top) if top.head.version_id == VersionId::Null => Some(top.head.order),
+                Some(top) => top.head.below.null,
+                None => None,
+            },
+            None => None,
+        };
+        let end = successor(&keys::olders(&names.head));
+        let mut found: Vec<VersionInfo> = Vec::new();
+        loop {
+            let start = match under {
+                Some(0) => break,
+                Some(under) => names.older(under - 1),
+                None => names.older(u64::MAX),
+            };
+            let room = limit.saturating_sub(found.len()).clamp(1, SCAN_LIMIT_MAX);
+            let older = Scan { start, end: end.clone(), limit: room, fold: None };
+            let [head, marker] = [names.head.clone(), names.marker()].map(alone);
+            let mut pages = self.store.scans(partition, vec![head, marker, older]).await?;
+            let older = pages.pop().unwrap_or_default();
+            let tops = pages.into_iter().flat_map(|page| page.items).map(|item| (item, true));
+            let items = tops.chain(older.items.into_iter().map(|item| (item, false)));
+            for (item, latest) in items {
+                let Item::Record(_, record) = item else { continue };
+                let head = Head::decode(&record.value)?;
+                // One that was older than what has been told may have become the current one since.
+                if under.is_none_or(|under| head.order < under) {
+                    under = Some(head.order);
+                    found.push(info(place, key.clone(), head, latest));
+                }
             }
-            if !any {
-                break;
-            }
-            self.older_versions((place, partition), &names, key, under, limit, &mut found).await?;
-            current = self.current(place, partition, &names).await?;
-            if current.as_ref().map(|top| (top.head.order, top.head.version_id)) == Some(seen) {
+            if older.resume.is_none() || found.len() >= limit {
                 break;
             }
         }
         Ok(found)
-    }
-
-    async fn older_versions(
-        &self,
-        (place, partition): (&Place, Partition),
-        names: &Names,
-        key: &ObjectKey,
-        under: u64,
-        limit: usize,
-        found: &mut Vec<VersionInfo>,
-    ) -> Result<(), Failure> {
-        let end = successor(&keys::olders(&names.head));
-        let mut next = (under > 0).then(|| names.older(under - 1));
-        while let Some(start) = next.filter(|_| found.len() < limit) {
-            let limit = (limit - found.len()).min(SCAN_LIMIT_MAX);
-            let scan = Scan { start, end: end.clone(), limit, fold: None };
-            let page = self.store.scan(partition, scan).await?;
-            for item in page.items {
-                if let Item::Record(_, record) = item {
-                    found.push(info(place, key.clone(), Head::decode(&record.value)?, false));
-                }
-            }
-            next = page.resume;
-        }
-        Ok(())
     }
 
     /// The next key or prefix of all partitions; a prefix may come twice in a row.
@@ -271,31 +257,25 @@ impl Core {
         start: Bytes,
         lane: &mut Lane,
     ) -> Result<Option<Bytes>, Failure> {
-        let partition = lane.partition;
-        let look = async |tag, end: &Option<Bytes>| -> Result<(Page, Option<Bytes>), Failure> {
+        let scan = |tag| {
             let start = keys::tagged(tag, &start);
-            let last = match end {
+            let last = match &range.end {
                 Some(end) => Some(keys::tagged(tag, end)),
                 None => successor(&[tag]),
             };
-            if last.as_ref().is_some_and(|last| start >= *last) {
-                return Ok((Page::default(), None));
-            }
-            let scan = Scan { start, end: last, limit, fold: range.fold.clone() };
-            let page = self.store.scan(partition, scan).await?;
-            let next = page.resume.as_ref().map(|next| next.slice(1..));
-            Ok((page, next))
+            let goes_on = last.as_ref().is_none_or(|last| start < *last);
+            goes_on.then(|| Scan { start, end: last, limit, fold: range.fold.clone() })
         };
-        let (heads, mut next) = look(keys::HEAD, &range.end).await?;
-        let mut pages = vec![heads];
-        if place.catalogue.versioning.is_some() {
-            for tag in [keys::MARKER, keys::HEAD] {
-                let end = next.clone().or_else(|| range.end.clone());
-                let (page, stopped) = look(tag, &end).await?;
-                next = stopped.or(next);
-                pages.push(page);
-            }
-        }
+        let tags: &[u8] = match place.catalogue.versioning {
+            Some(_) => &[keys::HEAD, keys::MARKER],
+            None => &[keys::HEAD],
+        };
+        let scans: Vec<Scan> = tags.iter().copied().filter_map(scan).collect();
+        let pages = self.store.scans(lane.partition, scans).await?;
+        // What one page has not come to counts in none.
+        let stops =
+            pages.iter().filter_map(|page| page.resume.as_ref()).map(|stop| stop.slice(1..));
+        let next = stops.min();
         for item in pages.into_iter().flat_map(|page| page.items) {
             let (name, top) = match item {
                 Item::Prefix(name) => (name.slice(1..), Top::Prefix),
@@ -306,13 +286,7 @@ impl Core {
             if next.as_ref().is_some_and(|next| name.cmp(next) != Ordering::Less) {
                 continue;
             }
-            let newer = match (&top, lane.items.get(&name)) {
-                (Top::Key(new), Some(Top::Key(old))) => new.order >= old.order,
-                _ => true,
-            };
-            if newer {
-                lane.items.insert(name, top);
-            }
+            lane.items.insert(name, top);
         }
         Ok(next)
     }

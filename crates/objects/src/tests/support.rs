@@ -668,13 +668,19 @@ impl Index for Watched {
         })
     }
 
-    fn scan(&self, partition: Partition, scan: Scan) -> BoxFuture<'_, Result<Page, ReadError>> {
-        self.counts.scans.fetch_add(1, Ordering::SeqCst);
-        self.started.lock().unwrap().push(scan.start.clone());
+    fn scans(
+        &self,
+        partition: Partition,
+        scans: Vec<Scan>,
+    ) -> BoxFuture<'_, Result<Vec<Page>, ReadError>> {
+        for scan in &scans {
+            self.counts.scans.fetch_add(1, Ordering::SeqCst);
+            self.started.lock().unwrap().push(scan.start.clone());
+        }
         Box::pin(async move {
             match self.steps.dead() {
                 true => Err(ReadError::Closed),
-                false => self.inner.scan(partition, scan).await,
+                false => self.inner.scans(partition, scans).await,
             }
         })
     }

@@ -195,16 +195,16 @@ impl Inner {
         })
     }
 
-    fn scan(&self, partition: Partition, scan: Scan) -> Result<Page, ReadError> {
+    fn scans(&self, partition: Partition, scans: Vec<Scan>) -> Result<Vec<Page>, ReadError> {
         self.readable()?;
         let shard = self.shard(partition);
-        let Some(records) = shard.get(&partition) else {
-            return Ok(Page::default());
+        let records = shard.get(&partition);
+        let page = |scan| match (records, &self.chaos) {
+            (None, _) => Page::default(),
+            (Some(records), Some(chaos)) => chaos.page(scan, |scan| records.page(scan)),
+            (Some(records), None) => records.page(&scan),
         };
-        Ok(match &self.chaos {
-            Some(chaos) => chaos.page(scan, |scan| records.page(scan)),
-            None => records.page(&scan),
-        })
+        Ok(scans.into_iter().map(page).collect())
     }
 
     fn payloads(
@@ -262,10 +262,14 @@ impl Index for MemoryStore {
         })
     }
 
-    fn scan(&self, partition: Partition, scan: Scan) -> BoxFuture<'_, Result<Page, ReadError>> {
+    fn scans(
+        &self,
+        partition: Partition,
+        scans: Vec<Scan>,
+    ) -> BoxFuture<'_, Result<Vec<Page>, ReadError>> {
         Box::pin(async move {
             self.before_read(partition).await?;
-            self.inner.scan(partition, scan)
+            self.inner.scans(partition, scans)
         })
     }
 

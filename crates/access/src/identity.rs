@@ -225,7 +225,8 @@ mod tests {
     }
 
     const ALL: &str = r#"{"Effect":"Allow","Action":"ram:*","Resource":"*"}"#;
-    const NO_KEYS: &str = r#"{"Sid":"no keys","Effect":"Deny","Action":"ram:*AccessKey*","Resource":"acs:ram:*:*:user/*"}"#;
+    const NO_KEYS: &str = r#"{"Sid":"no keys","Effect":"Deny","Action":"ram:*AccessKey*",
+        "Resource":"acs:ram:*:*:user/*"}"#;
 
     fn told(caller: &Caller, action: &str) -> (bool, String) {
         let resource = "acs:ram:*:1234:user/lee";

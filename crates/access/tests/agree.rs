@@ -651,7 +651,7 @@ fn two_hundred_thousand_random_requests_are_decided_as_the_rules_say() {
             let got = (decision.allowed, told(&decision.reason));
             assert_eq!(
                 got, wanted,
-                "world {world}: {:?} {action} {name}\nattached {:?}\nsession {:?}\nbucket {:?}\n{conditions:?} {site:?}",
+                "{world}: {:?} {action} {name}\nattached {:?}\nsession {:?}\nbucket {:?}\n{conditions:?} {site:?}",
                 caller.principal, slow_world.attached, slow_world.session, slow_world.bucket,
             );
             *seen.entry(got).or_default() += 1;

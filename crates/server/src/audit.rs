@@ -1,9 +1,9 @@
-//! The audit log: one line of JSON for every request that was let through or refused, with who asked for what and why it was
-//! decided so.
+//! The audit log: one line of JSON for every request that was let through or refused: who asked for what, and why it was so.
 //!
 //! A line never holds a secret, a token or a signature: it is made of names alone, never of a query or of headers. Lines wait in
-//! a queue of bounded length and are written by a thread of their own, so that no request ever waits for this disk (I7): what finds
-//! the queue full is dropped and counted. The file is opened again when it has been moved away, and set aside when it is too long.
+//! a queue of bounded length and are written by a thread of their own, so that no request ever waits for this disk (I7): what
+//! finds the queue full is dropped and counted. The file is opened again when it has been moved away, and set aside when it is
+//! too long.
 
 use std::{
     fs::{File, OpenOptions},

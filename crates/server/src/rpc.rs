@@ -15,6 +15,7 @@ use ossia_protocol::{
 use ossia_ram::{Fault, Format, Judge, Params, RamRequest, guid};
 
 use crate::{
+    access::explain_asked,
     auth::{HeaderView, first},
     handlers::upload::whole_body_of,
     http::{Reply, Request},
@@ -26,6 +27,9 @@ const BODY_BYTES_MAX: usize = 128 << 10;
 /// The longest target: clients put policies into the query.
 const TARGET_BYTES_MAX: usize = 64 << 10;
 const FORM: &str = "application/x-www-form-urlencoded";
+
+/// An action of this server's own: what the decision on a request would be.
+const EXPLAIN: &str = "ExplainAccess";
 
 /// Names the request in logs of clients.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-acs-request-id");
@@ -100,13 +104,13 @@ async fn answer(
     let now_ms = app.clock.now_ms();
     let now = i64::try_from(now_ms / 1000).unwrap_or(i64::MAX);
     let identified = app.authenticator.identify_rpc(parts, form.as_ref(), &body, now);
-    let told = match identified {
-        Err(error) => Err(unidentified(&error)),
+    let (who, told) = match identified {
+        Err(error) => (None, Err(unidentified(&error))),
         Ok(caller) => {
             let judge = Circumstances {
                 account: app.account.clone(),
                 caller: Arc::clone(&caller),
-                peer: request.peer.ip(),
+                peer: app.source(request),
                 user_agent: text("user-agent").map(str::to_owned),
                 external_id: params.get("ExternalId").map(str::to_owned),
                 secure: request.secure,
@@ -114,10 +118,17 @@ async fn answer(
             };
             let version = version.to_owned();
             let (action, judge) = (action.clone(), Box::new(judge));
-            let asked = RamRequest { action, version, params, caller, judge, now_ms };
-            app.ram.call(asked).await
+            let who = Arc::clone(&caller);
+            let told = if action == EXPLAIN {
+                explain_asked(app, &caller, &params).await
+            } else {
+                let asked = RamRequest { action, version, params, caller, judge, now_ms };
+                app.ram.call(asked).await
+            };
+            (Some(who), told)
         }
     };
+    app.tell_rpc(request, who.as_deref(), &shown(&action), told.as_ref().err());
     let (status, document) = match &told {
         Ok(answer) => (200, answer.render(&shown(&action), &id, format)),
         Err(fault) => (fault.status, fault.render(&id, &host_of(&request.headers), format)),

@@ -3,6 +3,7 @@
 //! Nothing is gathered that cannot matter: the account's own key in a bucket without a policy is not asked about at all, and an
 //! object is looked up only when its ACL is to decide or a policy that may speak names its tags.
 
+mod explain;
 mod told;
 
 use std::{
@@ -23,6 +24,7 @@ use ossia_protocol::{
     policy::{Ask, Conditions, Needs, Resource},
 };
 
+pub(crate) use self::explain::explain_asked;
 use crate::{
     auth::HeaderView,
     handlers::{self, error as errors},

@@ -9,6 +9,8 @@ use ossia_protocol::{
 };
 
 use super::{Decisions, resource};
+use ossia_ram::Fault;
+
 use crate::{
     audit::{Line, Outcome},
     auth::first,
@@ -19,7 +21,7 @@ use crate::{
 impl App {
     /// Where a request comes from: its peer, or what a known proxy says that it passes on. Of the addresses that proxies have added,
     /// each to the end of the list, the last that is none of theirs; what stands before it, anybody may have written.
-    pub(super) fn source(&self, request: &Request) -> IpAddr {
+    pub(crate) fn source(&self, request: &Request) -> IpAddr {
         let mut source = request.peer.ip().to_canonical();
         if self.proxies.is_empty() {
             return source;
@@ -35,6 +37,44 @@ impl App {
             source = address.to_canonical();
         }
         source
+    }
+
+    /// Tells the audit log of a request to RAM or STS. What it names stands in its parameters, some of which are secrets; so only the
+    /// action is told.
+    pub(crate) fn tell_rpc(
+        &self,
+        request: &Request,
+        caller: Option<&Caller>,
+        action: &str,
+        fault: Option<&Fault>,
+    ) {
+        if !self.audit.is_on() {
+            return;
+        }
+        let outcome = match (caller, fault) {
+            (None, _) => Outcome::Refused,
+            (Some(_), Some(fault)) if fault.status == 403 => Outcome::Denied,
+            (Some(_), _) => Outcome::Allowed,
+        };
+        self.audit.note(&Line {
+            time_ms: self.clock.now_ms(),
+            request_id: request.id.as_str(),
+            peer: self.source(request).to_string(),
+            who: caller.map_or_else(|| "-".to_owned(), who),
+            access_key_id: caller.and_then(|caller| caller.access_key_id.as_deref()),
+            operation: action,
+            action: &format!("ram:{action}"),
+            resource: &format!("acs:ram:*:{}:*", self.account),
+            outcome,
+            reason: match (outcome, fault) {
+                (Outcome::Allowed, _) | (_, None) => {
+                    "the owner, or a policy of the caller".to_owned()
+                }
+                (_, Some(fault)) => fault.code.to_string(),
+            },
+            status: fault.map_or(200, |fault| fault.status),
+            code: fault.map(|fault| &*fault.code),
+        });
     }
 
     /// Tells the audit log of a request that is about to be answered.

@@ -31,4 +31,5 @@ mod seal;
 mod tls;
 mod transport;
 mod traps;
+mod users;
 mod versions;

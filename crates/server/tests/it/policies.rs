@@ -371,7 +371,8 @@ async fn a_policy_is_refused_that_is_none_or_of_another_bucket_or_public_while_t
     assert_eq!(status().await, "true");
     fixture.call(put("/bkt/k").body("x")).await.expect(200);
     fixture.call(get("/bkt/k").anonymous()).await.expect(200);
-    let block = "<PublicAccessBlockConfiguration><BlockPublicAccess>true</BlockPublicAccess></PublicAccessBlockConfiguration>";
+    let block = "<PublicAccessBlockConfiguration><BlockPublicAccess>true</BlockPublicAccess>\
+        </PublicAccessBlockConfiguration>";
     fixture.call(put("/bkt/?publicAccessBlock").body(block)).await.expect(200);
     fixture.call(get("/bkt/k").anonymous()).await.error(403, "AccessDenied");
     fixture.call(put("/bkt/?policy").body(public)).await.error(403, "AccessDenied");

@@ -12,19 +12,19 @@ use serde_json::Value;
 
 use crate::drive::*;
 
-const RAM: &str = "2015-05-01";
-const STS: &str = "2015-04-01";
-const ACCOUNT: &str = "1000000000000001";
+pub const RAM: &str = "2015-05-01";
+pub const STS: &str = "2015-04-01";
+pub const ACCOUNT: &str = "1000000000000001";
 
 /// A key id, its secret, and a token if it is a temporary one.
 #[derive(Clone, Debug)]
-struct Key(String, String, Option<String>);
+pub struct Key(pub String, pub String, pub Option<String>);
 
-fn root() -> Key {
+pub fn root() -> Key {
     Key(KEY_ID.into(), KEY_SECRET.into(), None)
 }
 
-fn text(value: &Value) -> String {
+pub fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("no text: {value}")).to_owned()
 }
 
@@ -66,7 +66,7 @@ fn by_form(query: &Query) -> Call {
         .body(query.to_wire())
 }
 
-async fn rpc(
+pub async fn rpc(
     fixture: &Fixture,
     key: &Key,
     (version, action): (&str, &str),
@@ -83,7 +83,7 @@ async fn rpc(
 }
 
 /// As root, and it must succeed.
-async fn done(fixture: &Fixture, action: &str, pairs: &[(&str, &str)]) -> Value {
+pub async fn done(fixture: &Fixture, action: &str, pairs: &[(&str, &str)]) -> Value {
     let (status, value) = rpc(fixture, &root(), (RAM, action), pairs).await;
     assert_eq!(status, 200, "{action} {pairs:?}: {value}");
     value
@@ -97,7 +97,7 @@ fn refused((status, value): (u16, Value), wanted: u16, code: &str) -> String {
 }
 
 /// A user with a key.
-async fn user(fixture: &Fixture, name: &str) -> Key {
+pub async fn user(fixture: &Fixture, name: &str) -> Key {
     done(fixture, "CreateUser", &[("UserName", name)]).await;
     let made = done(fixture, "CreateAccessKey", &[("UserName", name)]).await;
     let key = &made["AccessKey"];
@@ -112,7 +112,7 @@ async fn open_bucket() -> Fixture {
     fixture
 }
 
-fn with(call: Call, key: &Key, sign: Sign) -> Call {
+pub fn with(call: Call, key: &Key, sign: Sign) -> Call {
     let call = call.sign(sign).key(&key.0, &key.1);
     match &key.2 {
         Some(token) => call.header("x-oss-security-token", token),

@@ -247,7 +247,8 @@ async fn every_operation_needs_its_actions_and_no_others() {
         let (_, request) = &all[operation.name()];
         let mut needed: Vec<&str> =
             actions(*operation, Given::default()).map(|(action, _)| action).collect();
-        if matches!(operation, Operation::CopyObject | Operation::UploadPartCopy) {
+        // The upload of the part that is copied is not there, which is told before its source is looked at.
+        if *operation == Operation::CopyObject {
             needed.push("oss:GetObject");
         }
         let denied = async || {

@@ -55,12 +55,13 @@ pub(crate) fn run(data: &[u8]) {
                 Verdict::Allowed(at) => assert_eq!(effect(at), Effect::Allow),
                 Verdict::Silent => {}
             }
-            if kind == PolicyKind::Bucket && subject == Subject::Anonymous {
-                if let Verdict::Allowed(at) = told {
-                    // Whom a statement lets in that nobody signed for is let in by name or by place, or it is public.
-                    let statement = &policy.statements()[at];
-                    assert!(statement.is_public() || text.contains("Condition"), "{text}");
-                }
+            if kind == PolicyKind::Bucket
+                && subject == Subject::Anonymous
+                && let Verdict::Allowed(at) = told
+            {
+                // Whom a statement lets in that nobody signed for is let in by name or by place, or it is public.
+                let statement = &policy.statements()[at];
+                assert!(statement.is_public() || text.contains("Condition"), "{text}");
             }
             let _ = policy.resource_outside("bkt");
         }

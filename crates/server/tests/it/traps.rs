@@ -492,12 +492,15 @@ async fn no_lasting_refusal_is_one_that_clients_repeat() {
     }
 }
 
+/// A request, its status and code, and elements with their values.
+type Refusal<'a> = (Call, u16, &'a str, &'a [(&'a str, &'a str)]);
+
 #[tokio::test]
 async fn refusals_carry_the_elements_that_sdks_show() {
     let fixture = Fixture::with_bucket().await;
     fixture.call(append("/bkt/log", 0, "abc")).await.expect(200);
     let etag = fixture.call(head("/bkt/log")).await.must("etag").to_owned();
-    let cases: [(Call, u16, &str, &[(&str, &str)]); 8] = [
+    let cases: [Refusal<'_>; 8] = [
         (get("/bkt/none"), 404, "NoSuchKey", &[("Key", "none")]),
         (get("/none/"), 404, "NoSuchBucket", &[("BucketName", "none")]),
         (

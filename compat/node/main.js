@@ -21,7 +21,8 @@ const groups = [
   require('./posts'),
   require('./lifetimes'),
   require('./signed'),
-  require('./sts')
+  require('./sts'),
+  require('./rights')
 ];
 
 async function emptyAndDelete(oss, bucket) {

@@ -11,10 +11,12 @@ harness.resolve_test_names_to_loopback()
 
 import oss2_suite  # noqa: E402  the resolver stands first
 import ram_suite  # noqa: E402
+import rights_suite  # noqa: E402
 import v2_suite  # noqa: E402
 
 if __name__ == '__main__':
     oss2_suite.run()
     v2_suite.run()
     ram_suite.run()
+    rights_suite.run()
     sys.exit(harness.close())

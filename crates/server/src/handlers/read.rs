@@ -135,18 +135,17 @@ pub(super) async fn head_object(call: &Call<'_>) -> Result<Reply, OssError> {
     Ok(reply)
 }
 
-/// The short form: which bytes these are, and how many. Also as a GET, which is answered with the length and without the
-/// bytes; the connection is then closed, or the client would wait for them.
+/// The short form: which bytes these are, and how many.
+///
+/// As a GET it tells all but the length. What announces bytes that never come is no valid answer: clients would wait for them, or
+/// take it for one that broke off.
 pub(super) async fn get_object_meta(call: &Call<'_>) -> Result<Reply, OssError> {
     let info = info(call).await?;
-    let mut reply = if call.request.method == Method::GET && info.length > 0 {
-        Reply::stream(StatusCode::OK, Box::pin(HeadersOnly::default()), info.length)
-            .with(header::CONNECTION, HeaderValue::from_static("close"))
-    } else {
-        Reply::ok()
-    };
+    let mut reply = Reply::ok();
     fields::insert_identity(&mut reply.headers, &info);
-    reply.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(info.length));
+    if call.request.method == Method::HEAD {
+        reply.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(info.length));
+    }
     Ok(reply)
 }
 
@@ -257,25 +256,5 @@ impl Stream for Transfer {
         let piece = this.ready.split_to(this.ready.len().min(PACED_BYTES));
         pace.passed(piece.len());
         Poll::Ready(Some(Ok(piece)))
-    }
-}
-
-/// Ends after the headers have gone out.
-#[derive(Default)]
-struct HeadersOnly {
-    turns: u8,
-}
-
-impl Stream for HeadersOnly {
-    type Item = Result<Bytes, Cut>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        // hyper flushes when the body has nothing ready.
-        if self.turns < 2 {
-            self.turns += 1;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        Poll::Ready(Some(Err(Cut("the answer has headers only".into()))))
     }
 }

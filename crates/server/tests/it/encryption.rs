@@ -67,6 +67,38 @@ async fn whoever_asks_for_encryption_is_told_of_it_by_every_answer() {
 }
 
 #[tokio::test]
+async fn what_a_later_append_says_of_encryption_is_not_looked_at() {
+    let fixture = Fixture::with_bucket().await;
+    let said = [
+        (SSE, "KMS"),
+        (SSE, "none such"),
+        ("x-oss-server-side-encryption-key-id", "9468da86-3509-4f8d-a61e-6eab1eac"),
+        ("x-oss-server-side-data-encryption", "SM4"),
+    ];
+    for (key, encrypted) in [("/bkt/plain", false), ("/bkt/sealed", true)] {
+        let first = append(key, 0, "0");
+        let first = if encrypted { first.header(SSE, "AES256") } else { first };
+        fixture.call(first).await.expect(200);
+        for (position, (name, value)) in (1..).zip(said) {
+            let later = append(key, position, "1").header(name, value);
+            assert_eq!(is_told(&fixture.call(later).await.expect(200)), encrypted, "{name}");
+        }
+        let all = said.into_iter().fold(append(key, 5, "2"), |call, (name, value)| {
+            if value == "none such" { call } else { call.header(name, value) }
+        });
+        assert_eq!(is_told(&fixture.call(all).await.expect(200)), encrypted);
+        assert_eq!(fixture.call(get(key)).await.expect(200).text(), "011112");
+        // At the wrong place that is what is told, as without them.
+        let again = append(key, 0, "3").header(SSE, "KMS");
+        let refused = fixture.call(again).await.error(409, "PositionNotEqualToLength");
+        assert_eq!(refused.must("x-oss-next-append-position"), "6");
+    }
+    let first = append("/bkt/new", 0, "0").header(SSE, "KMS");
+    fixture.call(first).await.error(400, "KmsServiceNotEnabled");
+    fixture.call(head("/bkt/new")).await.expect(404);
+}
+
+#[tokio::test]
 async fn the_buckets_default_encrypts_what_does_not_say_and_only_what_comes_after() {
     let fixture = Fixture::with_bucket().await;
     fixture.call(put("/bkt/before").body("x")).await.expect(200);

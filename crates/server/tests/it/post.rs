@@ -37,26 +37,39 @@ impl Form {
 
     /// Signed by V1 over a policy with these conditions.
     pub fn v1(self, conditions: &str) -> Form {
+        self.v1_by((KEY_ID, KEY_SECRET), conditions)
+    }
+
+    /// [`Form::v1`] by another key.
+    pub fn v1_by(self, key: (&str, &str), conditions: &str) -> Form {
         let policy = format!(r#"{{"expiration":"{EXPIRATION}","conditions":{conditions}}}"#);
-        self.v1_policy(&policy)
+        self.v1_policy_by(key, &policy)
     }
 
     fn v1_policy(self, policy: &str) -> Form {
+        self.v1_policy_by((KEY_ID, KEY_SECRET), policy)
+    }
+
+    fn v1_policy_by(self, (id, secret): (&str, &str), policy: &str) -> Form {
         let policy = STANDARD.encode(policy);
-        let secret = Secret::new(KEY_SECRET);
-        let signature = ossia_protocol::auth::sign_form_v1(&secret, &policy);
-        self.field("OSSAccessKeyId", KEY_ID).field("policy", policy).field("Signature", signature)
+        let signature = ossia_protocol::auth::sign_form_v1(&Secret::new(secret), &policy);
+        self.field("OSSAccessKeyId", id).field("policy", policy).field("Signature", signature)
     }
 
     /// Signed by V4; the fields that it must demand come by themselves.
     fn v4(self, more: &str) -> Form {
-        let credential = format!("{KEY_ID}/20260115/cn-hangzhou/oss/aliyun_v4_request");
+        self.v4_by((KEY_ID, KEY_SECRET), more)
+    }
+
+    /// [`Form::v4`] by another key.
+    pub fn v4_by(self, (id, secret): (&str, &str), more: &str) -> Form {
+        let credential = format!("{id}/20260115/cn-hangzhou/oss/aliyun_v4_request");
         let policy = format!(
             r#"{{"expiration":"{EXPIRATION}","conditions":[{{"x-oss-signature-version":"OSS4-HMAC-SHA256"}},
                 {{"x-oss-credential":"{credential}"}},{{"x-oss-date":"20260115T083045Z"}}{more}]}}"#
         );
         let policy = STANDARD.encode(policy);
-        let key = SigningKey::derive(&Secret::new(KEY_SECRET), "20260115", "cn-hangzhou", "oss");
+        let key = SigningKey::derive(&Secret::new(secret), "20260115", "cn-hangzhou", "oss");
         let signature = key.sign(policy.as_bytes());
         self.field("x-oss-signature-version", "OSS4-HMAC-SHA256")
             .field("x-oss-credential", credential)

@@ -250,9 +250,7 @@ impl Worker {
         let (sender, receiver) = mpsc::channel(2);
         let _ = sender.try_send(Piece::Bytes(bytes));
         let _ = sender.try_send(Piece::End);
-        put(self.objects.clone(), rule.destination.clone(), name.to_owned(), receiver)
-            .await
-            .map(|_| ())
+        put(self.objects.clone(), rule, name.to_owned(), receiver).await.map(|_| ())
     }
 }
 
@@ -362,7 +360,7 @@ impl Rows<'_> {
     async fn write_file(&mut self, name: &str) -> Result<(u64, [u8; 16]), Failed> {
         let (sender, receiver) = mpsc::channel(PIECES_WAITING);
         let objects = self.worker.objects.clone();
-        let putting = put(objects, self.rule.destination.clone(), name.to_owned(), receiver);
+        let putting = put(objects, self.rule, name.to_owned(), receiver);
         let (written, put) = tokio::join!(self.write_rows(sender), putting);
         // The put tells more than that nobody took its bytes.
         let output = put?;
@@ -415,15 +413,17 @@ impl Stream for Pieces {
 
 async fn put(
     objects: Objects,
-    bucket: BucketName,
+    rule: &InventoryRule,
     name: String,
     pieces: mpsc::Receiver<Piece>,
 ) -> Result<PutOutput, Failed> {
     let key = ObjectKey::new(&name).map_err(|error| error.to_string())?;
     let stream = Box::pin(Pieces(pieces));
     let body = Body { stream, length: None, md5: None, crc64: None };
+    let bucket = rule.destination.clone();
     let rules = objects.rules(&bucket).await.map_err(|error| error.to_string())?;
-    let creation = Creation { encrypted: rules.encrypted, ..Creation::default() };
+    let encrypted = rule.encrypted || rules.encrypted;
+    let creation = Creation { encrypted, ..Creation::default() };
     let input = PutInput { bucket, key, creation, body, forbid_overwrite: false };
     objects.put(input).await.map_err(|error| error.to_string())
 }

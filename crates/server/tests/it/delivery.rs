@@ -182,6 +182,47 @@ async fn rows(fixture: &Fixture, manifest: &serde_json::Value) -> Vec<Vec<String
 }
 
 #[tokio::test]
+async fn a_report_is_encrypted_as_its_rule_asks() {
+    let fixture = Fixture::with(|config| config.inventory.look_ms = 5).await;
+    fixture.make_bucket("bkt").await;
+    fixture.make_bucket("reports").await;
+    fixture.call(put("/bkt/key").body("1")).await.expect(200);
+    let plain = rule("plain", "Once", "Current", "", "");
+    let end = "</Prefix></OSSBucketDestination>";
+    let asking = |id: &str, way: &str| {
+        let asked = format!("</Prefix><Encryption>{way}</Encryption></OSSBucketDestination>");
+        rule(id, "Once", "Current", "", "").replace(end, &asked)
+    };
+    let sealed = asking("sealed", "<SSE-OSS/>");
+    for (id, document) in [("plain", &plain), ("sealed", &sealed)] {
+        let target = format!("/bkt/?inventory&inventoryId={id}");
+        fixture.call(put(&target).body(document)).await.expect(200);
+    }
+    let told = fixture.call(get("/bkt/?inventory&inventoryId=sealed")).await.expect(200).text();
+    assert!(told.contains("<Encryption><SSE-OSS></SSE-OSS></Encryption>"), "{told}");
+    for (id, wanted) in [("plain", None), ("sealed", Some("AES256"))] {
+        let made = manifest(&fixture, &format!("in/bkt/{id}/2026-01-15T08-30Z")).await;
+        assert_eq!(rows(&fixture, &made).await, [vec!["bkt,\"key\"".to_owned()]]);
+        let keys = keys(&fixture, "reports").await;
+        let folder = format!("in/bkt/{id}/");
+        let of_rule: Vec<_> = keys.iter().filter(|key| key.starts_with(&folder)).collect();
+        assert_eq!(of_rule.len(), 3, "{keys:?}");
+        for key in of_rule {
+            let found = fixture.call(head(&format!("/reports/{key}"))).await.expect(200);
+            assert_eq!(found.header("x-oss-server-side-encryption"), wanted, "{key}");
+        }
+    }
+    for (way, code) in [
+        ("<SSE-KMS><KeyId>k</KeyId></SSE-KMS>", "KmsServiceNotEnabled"),
+        ("<SSE-OSS/><SSE-KMS/>", "KmsServiceNotEnabled"),
+        ("<Other/>", "InvalidArgument"),
+    ] {
+        let call = put("/bkt/?inventory&inventoryId=other").body(asking("other", way));
+        fixture.call(call).await.error(400, code);
+    }
+}
+
+#[tokio::test]
 async fn an_inventory_lists_the_bucket_in_its_turn() {
     let fixture = Fixture::with(|config| {
         config.inventory.look_ms = 5;

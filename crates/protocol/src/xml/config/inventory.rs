@@ -1,8 +1,6 @@
 //! `InventoryConfiguration`: which lists of a bucket's objects are made, how often, and where they go.
 
-use super::schema::{
-    Node, flag, group, invalid, leaf, leaves, malformed, not_done, read_root, texts, write,
-};
+use super::schema::{Node, flag, group, invalid, leaf, leaves, malformed, read_root, texts, write};
 use crate::attributes::StorageClass;
 use crate::error::{ErrorCode, OssError};
 use crate::names::BucketName;
@@ -42,7 +40,14 @@ const GRAMMAR: &[Node] = &[
         "Destination",
         &[group(
             "OSSBucketDestination",
-            &[leaf("Format"), leaf("AccountId"), leaf("RoleArn"), leaf("Bucket"), leaf("Prefix")],
+            &[
+                leaf("Format"),
+                leaf("AccountId"),
+                leaf("RoleArn"),
+                leaf("Bucket"),
+                leaf("Prefix"),
+                group("Encryption", &[leaf("SSE-OSS")]),
+            ],
         )],
     ),
     group("Schedule", &[leaf("Frequency")]),
@@ -97,6 +102,8 @@ pub struct InventoryRule {
     pub destination: BucketName,
     /// What their names begin with.
     pub destination_prefix: String,
+    /// Whether reports are encrypted, even where their bucket does not say so.
+    pub encrypted: bool,
     /// How often.
     pub frequency: Frequency,
     /// Whether versions other than the current one are listed.
@@ -117,6 +124,7 @@ impl InventoryRule {
         let number = |name: &str| filter(name)?.parse().ok();
         let destination = root.child("Destination").and_then(|d| d.child("OSSBucketDestination"));
         let prefix = destination.and_then(|destination| destination.child_value("Prefix"));
+        let encryption = destination.and_then(|destination| destination.child("Encryption"));
         let frequency = root.child("Schedule").and_then(|s| s.child_value("Frequency"));
         let classes = filter("StorageClass").unwrap_or_default();
         Ok(Self {
@@ -133,6 +141,7 @@ impl InventoryRule {
                 .collect(),
             destination: BucketName::new(&checked.destination)?,
             destination_prefix: prefix.unwrap_or_default().to_owned(),
+            encrypted: encryption.is_some_and(|ways| ways.child("SSE-OSS").is_some()),
             frequency: match frequency {
                 Some("Daily") => Frequency::Daily,
                 Some("Weekly") => Frequency::Weekly,
@@ -179,7 +188,7 @@ impl InventoryConfiguration {
     /// Reads and checks an `InventoryConfiguration` document.
     ///
     /// # Errors
-    /// 400 `MalformedXML`, `InvalidArgument`, and `NotImplemented` for reports that are to be encrypted.
+    /// 400 `MalformedXML`, `InvalidArgument`, and `KmsServiceNotEnabled` for reports that are to be encrypted by a key of KMS.
     pub fn parse(document: &[u8]) -> Result<Self, OssError> {
         let mut root = read_root(document, "InventoryConfiguration", SMALL)?;
         sort_classes(&mut root);
@@ -204,12 +213,12 @@ impl InventoryConfiguration {
         let name = bucket
             .strip_prefix(ARN_PREFIX)
             .ok_or_else(|| invalid("Bucket", bucket, "The bucket must be acs:oss:::NAME."))?;
-        match destination.child("Encryption").map(|encryption| &*encryption.children) {
-            None | Some([]) => {}
-            Some([only, ..]) if only.name == "SSE-KMS" => {
-                return Err(OssError::new(ErrorCode::KmsServiceNotEnabled));
+        for way in destination.child("Encryption").iter().flat_map(|ways| &ways.children) {
+            match way.name.as_str() {
+                "SSE-OSS" => {}
+                "SSE-KMS" => return Err(OssError::new(ErrorCode::KmsServiceNotEnabled)),
+                other => return Err(invalid("Encryption", other, "The encryption is not valid.")),
             }
-            Some(_) => return Err(not_done("Inventory reports are not encrypted.")),
         }
         let frequency = root.child("Schedule").and_then(|s| s.child_value("Frequency"));
         match frequency.ok_or_else(|| missing("Frequency"))? {

@@ -1,6 +1,6 @@
 //! The grammar of a document as a table of names, and the writer that keeps what the table names.
 
-use crate::error::{EC_BUCKET_XML, ErrorCode, OssError};
+use crate::error::{EC_BUCKET_XML, OssError};
 use crate::xml::XmlError;
 use crate::xml::reader::{Element, Limits};
 use crate::xml::writer::Writer;
@@ -77,13 +77,6 @@ pub(super) fn malformed(error: XmlError) -> OssError {
 /// 400 `InvalidArgument` about an element.
 pub(super) fn invalid(name: &'static str, value: &str, message: &'static str) -> OssError {
     OssError::invalid_argument(name, value, message)
-}
-
-/// 400 `NotImplemented` for a value that asks for something this server does not do.
-pub(super) fn not_done(detail: &str) -> OssError {
-    OssError::new(ErrorCode::NotImplemented)
-        .with_message("The configuration implies functionality that is not implemented.")
-        .with_field("Detail", detail)
 }
 
 /// The texts of all children of a name, without surrounding white space, empty ones left out.

@@ -89,6 +89,8 @@ pub enum PolicyCommand {
     Attach(AttachArgs),
     /// Detach a policy
     Detach(AttachArgs),
+    /// Say whether somebody may do something, and by which statement; for the account's own key alone. Ends with 1 for denied
+    Explain(ExplainArgs),
 }
 
 /// No arguments.
@@ -263,6 +265,32 @@ impl Entity {
             _ => Err(Failure::usage("one of --user, --group and --role is needed")),
         }
     }
+}
+
+/// `ossia policy explain`.
+#[derive(Debug, Clone, Args)]
+pub struct ExplainArgs {
+    /// Who: user/NAME, role/NAME, anonymous or root
+    #[arg(long, value_name = "PRINCIPAL")]
+    pub who: String,
+    /// What: an action as oss:PutObject
+    #[arg(long, value_name = "ACTION")]
+    pub action: String,
+    /// To what: acs:oss:*:*:BUCKET/KEY, or BUCKET/KEY, or BUCKET
+    #[arg(long, value_name = "RESOURCE")]
+    pub resource: String,
+    /// From which address
+    #[arg(long, value_name = "IP")]
+    pub source_ip: Option<String>,
+    /// Over TLS
+    #[arg(long)]
+    pub secure: bool,
+    /// The prefix of a list
+    #[arg(long)]
+    pub prefix: Option<String>,
+    /// The delimiter of a list
+    #[arg(long)]
+    pub delimiter: Option<String>,
 }
 
 /// A document from a file.
@@ -598,6 +626,28 @@ pub(crate) async fn policy(session: Session, command: PolicyCommand) -> Result<(
         }
         PolicyCommand::Attach(args) => attach(session, &args, "Attach", "To").await,
         PolicyCommand::Detach(args) => attach(session, &args, "Detach", "From").await,
+        PolicyCommand::Explain(args) => explain(session, &args).await,
+    }
+}
+
+async fn explain(session: Session, args: &ExplainArgs) -> Result<(), Failure> {
+    let mut asked = vec![
+        ("Principal", args.who.as_str()),
+        ("PolicyAction", &args.action),
+        ("Resource", &args.resource),
+    ];
+    asked.extend(args.source_ip.as_deref().map(|value| ("SourceIp", value)));
+    asked.extend(args.secure.then_some(("SecureTransport", "true")));
+    asked.extend(args.prefix.as_deref().map(|value| ("Prefix", value)));
+    asked.extend(args.delimiter.as_deref().map(|value| ("Delimiter", value)));
+    let told = session.ram("ExplainAccess", &asked).await?;
+    // What is not told to be allowed is not.
+    let allowed = told["Allowed"] == true;
+    let word = if allowed { "allowed" } else { "denied" };
+    session.output.result(&format!("{word}: {}", shown(text(&told["Reason"]))), &told)?;
+    match allowed {
+        true => Ok(()),
+        false => Err(Failure::Told(1)),
     }
 }
 

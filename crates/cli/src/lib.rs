@@ -37,7 +37,7 @@
 //! | code | meaning |
 //! | --- | --- |
 //! | 0 | done |
-//! | 1 | the service refused, or an answer did not fit the bytes |
+//! | 1 | the service refused, or an answer did not fit the bytes; of `policy explain`: denied |
 //! | 2 | usage: wrong arguments, a file of this machine that cannot be read or written |
 //! | 3 | no answer: connection, timeout; what was asked for may have happened |
 
@@ -56,9 +56,9 @@ pub use args::{
     OssUri, OssUriError, Place, RbArgs, RmArgs, SealArgs, SignVersion, StatArgs,
 };
 pub use identities::{
-    AddPolicyArgs, AddRoleArgs, AddUserArgs, AssumeArgs, AttachArgs, Entity, GroupCommand,
-    GroupName, KeyCommand, KeyName, Membership, NoArgs, PolicyCommand, PolicyName, RoleCommand,
-    RoleName, UserCommand, UserName,
+    AddPolicyArgs, AddRoleArgs, AddUserArgs, AssumeArgs, AttachArgs, Entity, ExplainArgs,
+    GroupCommand, GroupName, KeyCommand, KeyName, Membership, NoArgs, PolicyCommand, PolicyName,
+    RoleCommand, RoleName, UserCommand, UserName,
 };
 
 use std::process::ExitCode;

@@ -211,3 +211,58 @@ async fn no_secret_lies_in_the_data_folder_and_a_lost_key_file_stops_a_start_tha
     who(&app).await.unwrap();
     server.stop();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_explains_who_may_do_what_and_why() {
+    let place = Place::new();
+    let server = place.start();
+    server.client().create_bucket(CreateBucketRequest::new("logs")).await.unwrap();
+    let document = r#"{"Version":"1","Statement":[
+        {"Effect":"Allow","Action":"oss:PutObject","Resource":"acs:oss:*:*:logs/app/*",
+         "Condition":{"IpAddress":{"acs:SourceIp":"10.0.0.0/8"}}},
+        {"Effect":"Deny","Action":"oss:PutObject","Resource":"acs:oss:*:*:logs/app/old/*"}]}"#;
+    std::fs::write(place.folder.path().join("writer.json"), document).unwrap();
+    place.json(&server, &["user", "add", "app"]);
+    let key = place.json(&server, &["key", "add", "app"]).remove(0);
+    place.json(&server, &["policy", "add", "writer", "writer.json"]);
+    place.json(&server, &["policy", "attach", "writer", "--user", "app"]);
+    let asked = |who, action, resource| {
+        vec!["policy", "explain", "--who", who, "--action", action, "--resource", resource]
+    };
+    let explain = |arguments: &[&str]| {
+        let output = place.run(&server, arguments);
+        let told = String::from_utf8(output.stdout).unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), told.trim_end().to_owned(), errors)
+    };
+    let told = |code: i32, line: &str| (Some(code), line.to_owned(), String::new());
+    let put = asked("user/app", "oss:PutObject", "acs:oss:*:*:logs/app/a");
+    let inside = [put.as_slice(), &["--source-ip", "10.1.2.3"]].concat();
+    assert_eq!(explain(&inside), told(0, "allowed: statement 1 of the policy writer"));
+    let (code, line, errors) = explain(&put);
+    assert_eq!((code, errors.as_str()), (Some(1), ""));
+    assert!(line.starts_with("denied: "), "{line}");
+    let old = asked("user/app", "oss:PutObject", "logs/app/old/a");
+    assert_eq!(explain(&old), told(1, "denied: statement 2 of the policy writer"));
+    let (code, line, _) = explain(&asked("anonymous", "oss:GetObject", "logs/app/a"));
+    assert!(code == Some(1) && line.starts_with("denied: "), "{line}");
+    let root = asked("root", "oss:GetObject", "logs/app/a");
+    assert_eq!(explain(&root), told(0, "allowed: the owner"));
+    let (code, line, _) = explain(&[old.as_slice(), &["--json"]].concat());
+    let value: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((code, &value["Allowed"]), (Some(1), &Value::Bool(false)));
+    assert_eq!(value["Reason"], "statement 2 of the policy writer");
+    // What cannot be asked is a failure that is told, and no verdict.
+    let (code, line, errors) = explain(&asked("user/none", "oss:GetObject", "logs/app/a"));
+    assert_eq!((code, line.as_str()), (Some(1), ""));
+    assert!(errors.contains("EntityNotExist.Principal"), "{errors}");
+    let mut by_user = common::ossia();
+    let text = |name: &str| key[name].as_str().unwrap();
+    by_user.env("OSSIA_ACCESS_KEY_ID", text("AccessKeyId"));
+    by_user.env("OSSIA_ACCESS_KEY_SECRET", text("AccessKeySecret"));
+    let refused = by_user.args(&inside).args(["--endpoint", &server.endpoint()]).output().unwrap();
+    assert_eq!((refused.status.code(), refused.stdout.len()), (Some(1), 0));
+    let errors = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(errors.contains("NoPermission"), "{errors}");
+    server.stop();
+}

@@ -104,11 +104,13 @@ pub struct Tls {
     pub key: PathBuf,
     /// How often it is looked whether the files have changed, in milliseconds; SIGHUP has them read at once. Default 5,000.
     pub look_ms: u64,
+    /// Whether clients may choose HTTP/2. Default true.
+    pub http2: bool,
 }
 
 impl Default for Tls {
     fn default() -> Tls {
-        Tls { cert: PathBuf::new(), key: PathBuf::new(), look_ms: 5_000 }
+        Tls { cert: PathBuf::new(), key: PathBuf::new(), look_ms: 5_000, http2: true }
     }
 }
 

@@ -93,7 +93,7 @@ impl Server {
         figures: Option<Figures>,
     ) -> Result<Server, StartError> {
         let tls = match config.tls.is_on() {
-            true => Some(Arc::new(Tls::open(&config.tls.cert, &config.tls.key)?)),
+            true => Some(Arc::new(Tls::open(&config.tls.cert, &config.tls.key, config.tls.http2)?)),
             false => None,
         };
         let listen = |source| StartError::Listen { address: config.listen, source };

@@ -429,7 +429,11 @@ impl App {
             arrived_ms,
             method: request.method.as_str().to_owned(),
             target: raw.to_owned(),
-            version: if request.version == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" },
+            version: match request.version {
+                Version::HTTP_10 => "HTTP/1.0",
+                Version::HTTP_2 => "HTTP/2.0",
+                _ => "HTTP/1.1",
+            },
             status: reply.status.as_u16(),
             referer: text("referer"),
             user_agent: text("user-agent"),

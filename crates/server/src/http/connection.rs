@@ -1,17 +1,18 @@
-//! One connection: hyper's HTTP/1 driver, and a watch that ends it when the client is too slow.
+//! One connection: hyper's driver, and a watch that ends it when the client is too slow.
 //!
 //! hyper has one time-out for heads that also counts idle time. Here waiting for a request, reading its head, and a client that
 //! does not read its answer each have their own bound, with one timer a connection that moves only when it fires.
 //!
 //! The socket also puts OSS's own answer in the place of hyper's bare one to a head that it refuses. What hyper writes while no
-//! request is under way and all earlier answers have left its buffer can be nothing else.
+//! request is under way and all earlier answers have left its buffer can be nothing else. With HTTP/2 each stream has a watch, too,
+//! and h2's few answers of its own stay as they are: see [`super::streams`].
 
 use std::{
     io::{self, IoSlice},
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Wake, Waker, ready},
     time::Duration,
@@ -26,6 +27,7 @@ use super::{
     guests::Guest,
     intake::DrainLimits,
     refusal::{Refusal, Refuses},
+    streams::{Frames, Place},
     tls::Socket,
 };
 use crate::metrics::Meters;
@@ -46,6 +48,8 @@ pub(super) struct Patience {
 const IDLE: u8 = 0;
 const HEAD: u8 = 1;
 const BUSY: u8 = 2;
+/// Of a connection whose streams have their own watches.
+const STREAMS: u8 = 3;
 
 /// What the connection is doing and since when; shared by the socket, the requests and the timer.
 #[derive(Debug)]
@@ -62,6 +66,13 @@ pub(super) struct Watch {
     unflushed: AtomicBool,
     /// Whether what comes may still be the body of a request that has been answered.
     draining: AtomicBool,
+    /// Of HTTP/2, when a head began that has not ended, plus one; 0 when none has.
+    head_ms: AtomicU64,
+    /// Pieces of a stream's answer that the socket has not taken, and when one was made first or taken last.
+    pieces: AtomicUsize,
+    moved_ms: AtomicU64,
+    /// Whether nobody but the connection can end the stream.
+    adrift: AtomicBool,
 }
 
 /// Lives as long as the rest of a body is read away.
@@ -80,6 +91,7 @@ impl Drop for Draining {
 #[derive(Debug)]
 pub(super) struct Busy {
     watch: Arc<Watch>,
+    _place: Option<Place>,
 }
 
 impl Drop for Busy {
@@ -98,14 +110,18 @@ impl Watch {
             starved_ms: AtomicU64::new(0),
             unflushed: AtomicBool::new(false),
             draining: AtomicBool::new(false),
+            head_ms: AtomicU64::new(0),
+            pieces: AtomicUsize::new(0),
+            moved_ms: AtomicU64::new(0),
+            adrift: AtomicBool::new(false),
         })
     }
 
     /// A request has come in whole as far as its head goes.
-    pub(super) fn busy(self: &Arc<Watch>) -> Busy {
+    pub(super) fn busy(self: &Arc<Watch>, place: Option<Place>) -> Busy {
         self.unflushed.store(true, Ordering::Relaxed);
         self.enter(BUSY);
-        Busy { watch: Arc::clone(self) }
+        Busy { watch: Arc::clone(self), _place: place }
     }
 
     /// The rest of a body comes, whether or not its request has its answer by then. Said before the answer goes.
@@ -148,7 +164,57 @@ impl Watch {
     /// Whether no request has been under way for so long.
     pub(super) fn has_rested(&self, time: Duration) -> bool {
         let since = self.since_ms.load(Ordering::Relaxed).saturating_add(millis(time));
-        self.phase.load(Ordering::Relaxed) != BUSY && since <= self.now_ms()
+        !matches!(self.phase.load(Ordering::Relaxed), BUSY | STREAMS) && since <= self.now_ms()
+    }
+
+    /// Whether no request is under way, nor on its way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.phase.load(Ordering::Relaxed) == IDLE && self.head_ms.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether there are streams.
+    pub(super) fn streams(&self, any: bool) {
+        match (any, self.phase.load(Ordering::Relaxed)) {
+            (true, STREAMS) => {}
+            (true, _) => self.enter(STREAMS),
+            (false, _) => self.enter(IDLE),
+        }
+    }
+
+    /// A head of HTTP/2 has begun, or ended.
+    fn head(&self, began: bool) {
+        self.head_ms.store(if began { self.now_ms() + 1 } else { 0 }, Ordering::Relaxed);
+    }
+
+    /// One more piece of the answer waits for the client.
+    pub(super) fn piece_made(&self) {
+        if self.pieces.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.moved_ms.store(self.now_ms(), Ordering::Relaxed);
+        }
+    }
+
+    /// One has gone.
+    pub(super) fn piece_gone(&self) {
+        self.moved_ms.store(self.now_ms(), Ordering::Relaxed);
+        self.pieces.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// The stream's task has ended.
+    pub(super) fn set_adrift(&self) {
+        self.adrift.store(true, Ordering::Relaxed);
+    }
+
+    /// Until when the client must have taken a piece; `None` when none waits.
+    fn stuck_at(&self, patience: &Patience) -> Option<u64> {
+        let moved = self.moved_ms.load(Ordering::Relaxed);
+        (self.pieces.load(Ordering::Relaxed) > 0)
+            .then(|| moved.saturating_add(millis(patience.stall)))
+    }
+
+    /// Whether the stream's answer is stuck, and its task has ended.
+    pub(super) fn is_stuck(&self, patience: &Patience) -> bool {
+        self.adrift.load(Ordering::Relaxed)
+            && self.stuck_at(patience).is_some_and(|at| at <= self.now_ms())
     }
 
     fn blocked(&self, blocked: bool) {
@@ -179,6 +245,7 @@ impl Watch {
         let mut until = match self.phase.load(Ordering::Relaxed) {
             IDLE => since.saturating_add(millis(patience.idle)),
             HEAD => since.saturating_add(millis(patience.head)),
+            STREAMS => u64::MAX,
             _ => since.saturating_add(millis(patience.request)),
         };
         // What begins after this look must be seen in its own time.
@@ -189,6 +256,13 @@ impl Watch {
             until = until.min((blocked - 1).saturating_add(millis(patience.stall)));
         } else {
             until = until.min(now.saturating_add(millis(patience.stall)));
+        }
+        if let Some(at) = self.stuck_at(patience) {
+            until = until.min(at);
+        }
+        let head = self.head_ms.load(Ordering::Relaxed);
+        if head > 0 {
+            until = until.min((head - 1).saturating_add(millis(patience.head)));
         }
         // Rounded up, so that the body finds its time to be over.
         let starved = self.starved_ms.load(Ordering::Relaxed);
@@ -279,6 +353,8 @@ pub(super) struct Watched {
     guest: Arc<Guest>,
     /// Of the head that is coming in.
     head_bytes: u64,
+    /// Of HTTP/2.
+    frames: Option<Frames>,
     refused: Option<Box<Refused>>,
 }
 
@@ -298,7 +374,8 @@ impl Watched {
         common: Common,
         guest: Arc<Guest>,
     ) -> Watched {
-        Watched { socket, watch, common, guest, head_bytes: 0, refused: None }
+        let frames = socket.is_http2().then(Frames::new);
+        Watched { socket, watch, common, guest, head_bytes: 0, frames, refused: None }
     }
 
     fn wrote(&self, polled: &Poll<io::Result<usize>>) {
@@ -308,19 +385,37 @@ impl Watched {
         }
     }
 
-    fn read(&mut self, count: usize) -> io::Result<()> {
-        self.common.meters.received(count);
-        match self.watch.heard() {
-            HEAD => {
-                let count = count as u64;
-                self.head_bytes += count;
-                let heads = &self.common.heads;
-                let all = heads.bytes.fetch_add(count, Ordering::Relaxed) + count;
-                if !self.guest.head_came(count) || all > heads.max {
-                    return Err(io::Error::other("limits.heads_bytes are in use"));
+    fn read(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.common.meters.received(bytes.len());
+        let Some(frames) = &mut self.frames else {
+            return match self.watch.heard() {
+                HEAD => self.more_of_head(bytes.len()),
+                _ => {
+                    self.forget_head();
+                    Ok(())
                 }
+            };
+        };
+        let was = frames.in_head();
+        let ended = frames.pass(bytes);
+        match (was && !ended, frames.in_head()) {
+            (true, _) => return self.more_of_head(bytes.len()),
+            (false, begun) if begun || was => {
+                self.watch.head(begun);
+                self.forget_head();
             }
-            _ => self.forget_head(),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn more_of_head(&mut self, count: usize) -> io::Result<()> {
+        let count = count as u64;
+        self.head_bytes += count;
+        let heads = &self.common.heads;
+        let all = heads.bytes.fetch_add(count, Ordering::Relaxed) + count;
+        if !self.guest.head_came(count) || all > heads.max {
+            return Err(io::Error::other("limits.heads_bytes are in use"));
         }
         Ok(())
     }
@@ -339,7 +434,7 @@ impl Watched {
             return true;
         }
         // After `HTTP/1.1 `.
-        if !self.watch.owes_nothing() || written.get(9) != Some(&b'4') {
+        if self.frames.is_some() || !self.watch.owes_nothing() || written.get(9) != Some(&b'4') {
             return false;
         }
         let answer = self.common.refuses.refuse(Refusal::of_bare(written));
@@ -405,9 +500,8 @@ impl AsyncRead for Watched {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.socket).poll_read(cx, buf);
-        let count = buf.filled().len() - before;
-        if count > 0 {
-            self.read(count)?;
+        if buf.filled().len() > before {
+            self.read(&buf.filled()[before..])?;
         }
         polled
     }

@@ -22,6 +22,7 @@ use super::{
     refusal::Refusal,
     reply::{Outgoing, Reply},
     stamp::{RequestId, date_header},
+    streams::Place,
 };
 
 /// A request as it came, with its body unread.
@@ -78,16 +79,30 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-oss-request
 /// `x-oss-server-time`.
 const SERVER_TIME: HeaderName = HeaderName::from_static("x-oss-server-time");
 
+/// Where a request comes from.
+pub(super) struct Origin {
+    pub(super) peer: SocketAddr,
+    pub(super) guest: Arc<Guest>,
+    pub(super) secure: bool,
+    /// Of HTTP/2, its stream.
+    pub(super) place: Option<Place>,
+}
+
 /// Runs one request of a connection.
 pub(super) async fn exchange<S: Service>(
     shared: &FrontShared<S>,
     watch: &Arc<Watch>,
-    (peer, guest, secure): (SocketAddr, &Arc<Guest>, bool),
+    origin: Origin,
     request: http::Request<Incoming>,
 ) -> http::Response<Outgoing> {
     let started = Instant::now();
-    let busy = watch.busy();
-    let (parts, incoming) = request.into_parts();
+    let Origin { peer, guest, secure, place } = origin;
+    let welcome = place.as_ref().is_none_or(Place::is_welcome);
+    let busy = watch.busy(place);
+    let (mut parts, incoming) = request.into_parts();
+    if parts.version == Version::HTTP_2 {
+        in_the_old_way(&mut parts);
+    }
     let id = shared.ids.next(shared.service.now_ms() / 1000);
     let terms = Terms::of(&parts);
     let host = parts.headers.get(header::HOST).cloned();
@@ -100,7 +115,7 @@ pub(super) async fn exchange<S: Service>(
         target: parts.uri,
         headers: parts.headers,
         intake,
-        guest: Arc::clone(guest),
+        guest,
         peer,
         version: parts.version,
         secure,
@@ -109,7 +124,11 @@ pub(super) async fn exchange<S: Service>(
     };
     // Pinned where it is made: it is a few KiB long, and would be copied each time it is handed on.
     let answer = pin!(shared.service.answer(request));
-    let mut reply = match unpanicked(answer).await {
+    let answered = match welcome {
+        true => unpanicked(answer).await,
+        false => Some(shared.refusal(id, Refusal::Crowded)),
+    };
+    let mut reply = match answered {
         Some(reply) => reply,
         None => {
             tracing::error!(request_id = %id, %method, "a request handler panicked");
@@ -118,6 +137,9 @@ pub(super) async fn exchange<S: Service>(
         }
     };
     let after = leftover.settle(terms.continues, terms.bodiless, shared.settings.drain()).await;
+    if terms.version == Version::HTTP_2 {
+        reply.spell_out(&method);
+    }
     let headers = &mut reply.headers;
     // A handler sets the header when its answer cannot be followed by another.
     let cut = headers.contains_key(header::CONNECTION);
@@ -127,7 +149,10 @@ pub(super) async fn exchange<S: Service>(
     headers.insert(header::SERVER, HeaderValue::from_static("Ossia"));
     let elapsed = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     headers.insert(SERVER_TIME, HeaderValue::from(elapsed));
-    if closes {
+    if terms.version == Version::HTTP_2 {
+        // Streams end by themselves, and connections are no matter of headers.
+        headers.remove(header::CONNECTION);
+    } else if closes {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     } else if terms.version == Version::HTTP_11 {
         headers.insert(header::CONNECTION, HeaderValue::from_static("keep-alive"));
@@ -139,7 +164,22 @@ pub(super) async fn exchange<S: Service>(
         request_id = %id, %method, %peer, status = reply.status.as_u16(), elapsed_ms = elapsed,
         "answered"
     );
-    reply.into_response(busy)
+    match terms.version {
+        Version::HTTP_2 => reply.into_pieces(busy, watch),
+        _ => reply.into_response(busy),
+    }
+}
+
+/// Host and target as HTTP/1.1 has them, which signatures and addressing are about.
+fn in_the_old_way(parts: &mut http::request::Parts) {
+    let authority = parts.uri.authority().map(|authority| authority.as_str());
+    if let Some(Ok(host)) = authority.map(HeaderValue::from_str) {
+        // In the place of any other, as RFC 9113 8.3.1 has it.
+        parts.headers.insert(header::HOST, host);
+    }
+    if let Some(target) = parts.uri.path_and_query().cloned() {
+        parts.uri = Uri::from(target);
+    }
 }
 
 /// What of the request decides about its connection.
@@ -163,7 +203,8 @@ impl Terms {
         Terms {
             version: parts.version,
             closes: has(header::CONNECTION, "close"),
-            continues: has(header::EXPECT, "100-continue"),
+            // HTTP/2 clients send on all the same.
+            continues: parts.version != Version::HTTP_2 && has(header::EXPECT, "100-continue"),
             bodiless: !matches!(parts.method, Method::PUT | Method::POST),
         }
     }

@@ -75,6 +75,8 @@ pub(crate) struct Guest {
     /// `None` for a trusted one.
     share: Option<Share>,
     requests: AtomicUsize,
+    /// Of HTTP/2, on all its connections.
+    streams: AtomicUsize,
     head_bytes: AtomicU64,
     uploads: Option<Arc<Semaphore>>,
     downloads: Option<Arc<Semaphore>>,
@@ -86,6 +88,7 @@ impl Guest {
         Arc::new(Guest {
             share,
             requests: AtomicUsize::new(0),
+            streams: AtomicUsize::new(0),
             head_bytes: AtomicU64::new(0),
             uploads: share.map(|share| room(share.upload_bytes)),
             downloads: share.map(|share| room(share.download_bytes)),
@@ -198,6 +201,28 @@ impl Drop for Stay {
             if *connections == 0 {
                 book.remove(&key);
             }
+        }
+    }
+}
+
+/// A stream of HTTP/2 among those of its address, which may have as many as it may have connections.
+#[derive(Debug)]
+pub(super) struct StreamStay(Arc<Guest>);
+
+impl StreamStay {
+    /// One more, or `None`.
+    pub(super) fn begin(guest: &Arc<Guest>) -> Option<StreamStay> {
+        if let Some(share) = &guest.share {
+            add(&guest.streams, share.connections)?;
+        }
+        Some(StreamStay(Arc::clone(guest)))
+    }
+}
+
+impl Drop for StreamStay {
+    fn drop(&mut self) {
+        if self.0.share.is_some() {
+            self.0.streams.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
@@ -342,6 +367,18 @@ mod tests {
         one.guest().head_gone(11);
         assert!(one.guest().head_came(10));
         assert!(guests.enter(ip("127.0.0.1")).unwrap().guest().head_came(1 << 40));
+    }
+
+    #[test]
+    fn an_address_has_as_many_streams_as_connections() {
+        let guests = Guests::new(SHARE, Vec::new());
+        let (one, two) =
+            (guests.enter(ip("10.0.0.1")).unwrap(), guests.enter(ip("10.0.0.2")).unwrap());
+        let held: Vec<_> = (0..3).map(|_| StreamStay::begin(one.guest())).collect();
+        assert_eq!(held.iter().flatten().count(), SHARE.connections);
+        assert!(StreamStay::begin(two.guest()).is_some());
+        drop(held);
+        assert!(StreamStay::begin(one.guest()).is_some());
     }
 
     #[test]

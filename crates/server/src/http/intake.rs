@@ -22,11 +22,11 @@ use super::{Pace, connection::Watch, crowd::Crowd};
 /// How the request says where its body ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Framing {
-    /// Neither `Content-Length` nor `Transfer-Encoding`: no body, which uploads must not leave unsaid.
+    /// Neither `Content-Length` nor `Transfer-Encoding`, nor an HTTP/2 stream that goes on: no body, which uploads must not leave unsaid.
     Absent,
     /// `Content-Length`.
     Sized(u64),
-    /// `Transfer-Encoding: chunked`.
+    /// `Transfer-Encoding: chunked`, or HTTP/2 without `Content-Length`.
     Chunked,
 }
 
@@ -78,7 +78,7 @@ pub(crate) struct Tempo {
     pub(crate) window_bytes: u64,
 }
 
-/// The body of a request, not yet read. Only the connection's own task may read it: its timer is what ends a wait that lasts too
+/// The body of a request, not yet read. Only the task of its connection, or of its HTTP/2 stream, may read it: its timer is what ends a wait that lasts too
 /// long.
 #[derive(Debug)]
 pub(crate) struct Intake {
@@ -126,6 +126,9 @@ impl Intake {
             Framing::Chunked
         } else if headers.contains_key(header::CONTENT_LENGTH) {
             Framing::Sized(incoming.size_hint().exact().unwrap_or(0))
+        } else if !incoming.is_end_stream() {
+            // Only of HTTP/2.
+            Framing::Chunked
         } else {
             Framing::Absent
         };

@@ -3,7 +3,8 @@
 use std::{
     future::{Future, poll_fn},
     net::SocketAddr,
-    sync::Arc,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -20,11 +21,12 @@ use tokio::{
 
 use super::{
     connection::{Bell, Common, Heads, Patience, Watch, Watched},
-    exchange::{Service, exchange},
+    exchange::{Origin, Service, exchange},
     guests::{Guests, Stay},
     intake::{DrainLimits, Tempo},
     refusal::{Refusal, Refuses as _},
     stamp::RequestIds,
+    streams::{self, Streams, Tasks},
     tls::{Socket, Tls},
 };
 use crate::{metrics::Meters, rarely::Rarely};
@@ -72,6 +74,8 @@ pub(super) struct FrontShared<S> {
     guests: Arc<Guests>,
     tls: Option<Arc<Tls>>,
     heads: Arc<Heads>,
+    /// Room for streams of HTTP/2: as many as connections.
+    streams: Arc<Semaphore>,
     /// Those that are told that there is no room for them, at once.
     farewells: Arc<Semaphore>,
     word: watch::Receiver<Word>,
@@ -129,6 +133,7 @@ impl Front {
             guests,
             tls,
             heads: Heads::new(settings.heads_bytes),
+            streams: Arc::new(Semaphore::new(settings.connections_max)),
             farewells: Arc::new(Semaphore::new(FAREWELLS_MAX)),
             word: heard,
         });
@@ -288,7 +293,7 @@ async fn serve_one<S: Service>(socket: TcpStream, guest: Guest, shared: Arc<Fron
             }
         }
     };
-    let secure = socket.is_secure();
+    let (secure, http2) = (socket.is_secure(), socket.is_http2());
     let watch = Watch::new();
     let common = Common {
         meters: Arc::clone(&shared.meters),
@@ -297,15 +302,45 @@ async fn serve_one<S: Service>(socket: TcpStream, guest: Guest, shared: Arc<Fron
         drain: settings.drain(),
     };
     let address = Arc::clone(guest.stay.guest());
-    let io = TokioIo::new(Watched::new(socket, Arc::clone(&watch), common, address));
+    let io = TokioIo::new(Watched::new(socket, Arc::clone(&watch), common, Arc::clone(&address)));
+    let line = Line { peer, patience, watch: &watch, shared: &shared };
+    if http2 {
+        let streams = Streams::new(&watch, &shared.streams, &address);
+        let running = Arc::new(Mutex::new(JoinSet::new()));
+        let tasks = Tasks::new(&running, patience);
+        let builder = streams::builder(tasks.clone(), settings.buffer_bytes);
+        let service = {
+            let (shared, streams) = (Arc::clone(&shared), Arc::clone(&streams));
+            service_fn(move |request: hyper::Request<Incoming>| {
+                let (shared, guest) = (Arc::clone(&shared), Arc::clone(&address));
+                let place = streams.begin();
+                let (watch, question) = (Arc::clone(place.watch()), place.question());
+                tasks.expect(&watch);
+                let origin = Origin { peer, guest, secure, place: Some(place) };
+                async move {
+                    let response = exchange(&shared, &watch, origin, request).await;
+                    question.answered();
+                    Ok::<_, std::convert::Infallible>(response)
+                }
+            })
+        };
+        let connection = builder.serve_connection(io, service);
+        line.drive(connection, |connection| connection.graceful_shutdown(), Some(&streams)).await;
+        // What they have in hand ends here, so that nothing is under way when its connection is not.
+        let mut running = {
+            let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *running)
+        };
+        running.shutdown().await;
+        return;
+    }
     let service = {
         let (shared, watch) = (Arc::clone(&shared), Arc::clone(&watch));
-        let address = Arc::clone(guest.stay.guest());
         service_fn(move |request: hyper::Request<Incoming>| {
             let (shared, watch) = (Arc::clone(&shared), Arc::clone(&watch));
-            let address = Arc::clone(&address);
+            let origin = Origin { peer, guest: Arc::clone(&address), secure, place: None };
             async move {
-                let response = exchange(&shared, &watch, (peer, &address, secure), request).await;
+                let response = exchange(&shared, &watch, origin, request).await;
                 Ok::<_, std::convert::Infallible>(response)
             }
         })
@@ -317,63 +352,102 @@ async fn serve_one<S: Service>(socket: TcpStream, guest: Guest, shared: Arc<Fron
         .max_headers(HEADERS_MAX)
         .max_buf_size(settings.buffer_bytes)
         .serve_connection(io, service);
-    let mut connection = std::pin::pin!(connection);
-    let timer = tokio::time::sleep_until(watch.look(&patience).unwrap_or_else(Instant::now));
-    let mut timer = std::pin::pin!(timer);
-    let mut news = std::pin::pin!(hear(shared.word.clone()));
-    let mut draining = false;
-    let mut bell: Option<Arc<Bell>> = None;
-    loop {
-        let event = poll_fn(|cx| {
-            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
-                return Poll::Ready(Event::Ended(ended));
-            }
-            let bell = match &mut bell {
-                Some(bell) if bell.belongs_to(cx.waker()) => bell,
-                other => other.insert(Bell::new(cx.waker())),
-            };
-            if !bell.has_rung() {
-                return Poll::Pending;
-            }
-            let waker = Waker::from(Arc::clone(bell));
-            let mut beside = Context::from_waker(&waker);
-            let event = if timer.as_mut().poll(&mut beside).is_ready() {
-                Event::Time
-            } else if !draining && let Poll::Ready(word) = news.as_mut().poll(&mut beside) {
-                Event::News(word)
-            } else {
-                return Poll::Pending;
-            };
-            // What was not polled now must be, next time.
-            bell.ring();
-            Poll::Ready(event)
-        });
-        match event.await {
-            Event::Ended(ended) => {
-                if let Err(error) = ended {
-                    tracing::debug!(%peer, %error, "connection ended");
+    line.drive(connection, |connection| connection.graceful_shutdown(), None).await;
+}
+
+/// A connection with what is looked at beside it.
+struct Line<'l, S> {
+    peer: SocketAddr,
+    patience: Patience,
+    watch: &'l Watch,
+    shared: &'l FrontShared<S>,
+}
+
+impl<S: Service> Line<'_, S> {
+    /// Runs the connection until it ends or has used up its time. `wind_down` has it take no further request.
+    async fn drive<C: Future<Output = hyper::Result<()>>>(
+        &self,
+        connection: C,
+        wind_down: impl Fn(Pin<&mut C>),
+        streams: Option<&Streams>,
+    ) {
+        let Line { peer, patience, watch, shared } = self;
+        let settings = shared.settings;
+        let mut connection = std::pin::pin!(connection);
+        let timer = tokio::time::sleep_until(watch.look(patience).unwrap_or_else(Instant::now));
+        let mut timer = std::pin::pin!(timer);
+        let mut news = std::pin::pin!(hear(shared.word.clone()));
+        let mut draining = false;
+        let mut last_word = false;
+        let mut bell: Option<Arc<Bell>> = None;
+        loop {
+            let event = poll_fn(|cx| {
+                if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                    return Poll::Ready(Event::Ended(ended));
                 }
-                return;
-            }
-            Event::Time => match watch.look(&patience) {
-                Some(next) => timer.as_mut().reset(next),
-                None => {
-                    tracing::debug!(%peer, "connection timed out");
-                    return;
+                if streams.is_some_and(Streams::are_abused) {
+                    return Poll::Ready(Event::Abuse);
                 }
-            },
-            Event::News(word) => {
-                if word.borrow().stop || word.has_changed().is_err() {
-                    draining = true;
-                    connection.as_mut().graceful_shutdown();
-                } else if (u64::from(peer.port()) + word.borrow().crowded)
-                    .is_multiple_of(CROWDED_PART)
-                    && watch.has_rested(settings.idle_crowded)
-                {
-                    tracing::debug!(%peer, "an idle connection makes room");
-                    return;
+                let bell = match &mut bell {
+                    Some(bell) if bell.belongs_to(cx.waker()) => bell,
+                    other => other.insert(Bell::new(cx.waker())),
+                };
+                if !bell.has_rung() {
+                    return Poll::Pending;
+                }
+                let waker = Waker::from(Arc::clone(bell));
+                let mut beside = Context::from_waker(&waker);
+                let event = if timer.as_mut().poll(&mut beside).is_ready() {
+                    Event::Time
+                } else if !draining && let Poll::Ready(word) = news.as_mut().poll(&mut beside) {
+                    Event::News(word)
                 } else {
-                    news.set(hear(word));
+                    return Poll::Pending;
+                };
+                // What was not polled now must be, next time.
+                bell.ring();
+                Poll::Ready(event)
+            });
+            match event.await {
+                Event::Ended(ended) => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%peer, %error, "connection ended");
+                    }
+                    return;
+                }
+                Event::Abuse => {
+                    tracing::debug!(%peer, "requests are begun to be given up");
+                    return;
+                }
+                Event::Time if last_word => return,
+                Event::Time => match watch.look(patience) {
+                    Some(next) if !streams.is_some_and(|streams| streams.are_stuck(patience)) => {
+                        timer.as_mut().reset(next);
+                    }
+                    None if streams.is_some() && watch.is_idle() && !draining => {
+                        // Told, so that a request that is on its way just now is sent again.
+                        (draining, last_word) = (true, true);
+                        wind_down(connection.as_mut());
+                        timer.as_mut().reset(Instant::now() + FAREWELL_TIME);
+                    }
+                    _ => {
+                        tracing::debug!(%peer, "connection timed out");
+                        return;
+                    }
+                },
+                Event::News(word) => {
+                    if word.borrow().stop || word.has_changed().is_err() {
+                        draining = true;
+                        wind_down(connection.as_mut());
+                    } else if (u64::from(peer.port()) + word.borrow().crowded)
+                        .is_multiple_of(CROWDED_PART)
+                        && watch.has_rested(settings.idle_crowded)
+                    {
+                        tracing::debug!(%peer, "an idle connection makes room");
+                        return;
+                    } else {
+                        news.set(hear(word));
+                    }
                 }
             }
         }
@@ -383,6 +457,8 @@ async fn serve_one<S: Service>(socket: TcpStream, guest: Guest, shared: Arc<Fron
 /// What a connection's task wakes up for.
 enum Event {
     Ended(hyper::Result<()>),
+    /// Its client only begins requests.
+    Abuse,
     /// Its timer has fired.
     Time,
     /// The server is on its way down, or in need of room.

@@ -1,4 +1,4 @@
-//! The front door: sockets, HTTP/1.1, limits and time-outs.
+//! The front door: sockets, HTTP/1.1, HTTP/2 over TLS, limits and time-outs.
 //!
 //! Owns connections and their bounds, request ids, the headers that every answer carries, request bodies as streams, and what
 //! becomes of a body that nobody wanted. It must not know OSS's operations, callers or objects: it hands a [`Request`] to a
@@ -11,7 +11,8 @@
 //!   before has been taken (I7).
 //! - A refused body is answered at once and then drained within bounds, so that the client reads the answer and a connection that
 //!   is kept alive starts its next request where it should.
-//! - Handlers run to their end even when the client has closed its sending half; what they then write may fail.
+//! - Handlers run to their end even when the client has closed its sending half; what they then write may fail. Those of HTTP/2 do
+//!   not outlive their connection or a reset of their stream, which is what HTTP/1.1's do not outlive either.
 
 mod admission;
 mod connection;
@@ -24,6 +25,7 @@ mod pace;
 mod refusal;
 mod reply;
 mod stamp;
+mod streams;
 mod tls;
 
 pub(crate) use admission::{Admission, Own, Reserved};

@@ -11,7 +11,7 @@ use super::{
     exchange::{REQUEST_ID, Service},
     listener::FrontShared,
     reply::Reply,
-    stamp::date_header,
+    stamp::{RequestId, date_header},
 };
 
 /// Why there is no request.
@@ -23,7 +23,7 @@ pub(crate) enum Refusal {
     TargetTooLong,
     /// So are the headers, or there are too many.
     HeadersTooLarge,
-    /// The client's address has as many connections as it may have.
+    /// There are as many connections, or streams, as there may be, or the client's address has as many as it may have.
     Crowded,
 }
 
@@ -51,7 +51,7 @@ impl Refusals {
         self.malformed.load(Ordering::Relaxed)
     }
 
-    /// Connections for which there was no room.
+    /// Connections and streams for which there was no room.
     pub(crate) fn crowded(&self) -> u64 {
         self.crowded.load(Ordering::Relaxed)
     }
@@ -65,23 +65,29 @@ pub(super) trait Refuses: Send + Sync {
 
 impl<S: Service> Refuses for FrontShared<S> {
     fn refuse(&self, refusal: Refusal) -> Vec<u8> {
-        let refusals = &self.meters.refusals;
-        let count = match refusal {
-            Refusal::Crowded => &refusals.crowded,
-            _ => &refusals.malformed,
-        };
-        count.fetch_add(1, Ordering::Relaxed);
         let seconds = self.service.now_ms() / 1000;
         let id = self.ids.next(seconds);
         let reply = self
-            .service
-            .refused(id, refusal)
+            .refusal(id, refusal)
             .with(REQUEST_ID, id.header())
             .with(header::DATE, date_header(seconds))
             .with(header::SERVER, HeaderValue::from_static("Ossia"))
             .with(header::CONNECTION, HeaderValue::from_static("close"));
         tracing::debug!(request_id = %id, ?refusal, "refused");
         wire(reply)
+    }
+}
+
+impl<S: Service> FrontShared<S> {
+    /// The answer without the headers that every answer carries, counted.
+    pub(super) fn refusal(&self, id: RequestId, refusal: Refusal) -> Reply {
+        let refusals = &self.meters.refusals;
+        let count = match refusal {
+            Refusal::Crowded => &refusals.crowded,
+            _ => &refusals.malformed,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        self.service.refused(id, refusal)
     }
 }
 

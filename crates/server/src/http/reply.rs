@@ -2,16 +2,20 @@
 
 use std::{
     pin::Pin,
-    task::{Context, Poll},
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use futures_core::Stream;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use thiserror::Error;
 
-use super::{admission::Reserved, connection::Busy};
+use super::{
+    admission::Reserved,
+    connection::{Busy, Watch},
+};
 
 /// Why a download stopped before its end. The connection is cut, so that no client takes the part for the whole.
 #[derive(Debug, Error)]
@@ -127,6 +131,29 @@ impl Reply {
         }
     }
 
+    /// Does what hyper does for HTTP/1.1 alone: no body where there must be none, and its length where there may be one.
+    pub(super) fn spell_out(&mut self, method: &Method) {
+        let none = matches!(self.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        if !none && (self.length() > 0 || method != Method::HEAD) {
+            let length = self.length();
+            self.headers.entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
+        }
+        if none || method == Method::HEAD {
+            self.body = Content::Empty;
+        }
+    }
+
+    /// The response for hyper's HTTP/2, which takes it apart: in pieces that tell `watch` how they go, and of which the last keeps
+    /// `busy` and what was set aside for the body.
+    pub(super) fn into_pieces(self, busy: Busy, watch: &Arc<Watch>) -> http::Response<Outgoing> {
+        let mut response = self.into_response(busy);
+        let body = response.body_mut();
+        let keep =
+            Keep { watch: Arc::clone(watch), rest: Mutex::default(), _busy: body.busy.take() };
+        body.pieces = Some(Pieces { chunk: Bytes::new(), keep: Arc::new(keep) });
+        response
+    }
+
     /// The response for hyper. `busy` tells the connection when the body has gone.
     pub(super) fn into_response(self, busy: Busy) -> http::Response<Outgoing> {
         let Reply { status, headers, body, reserved, end } = self;
@@ -139,7 +166,13 @@ impl Reply {
             },
             Content::Stream { stream, length } => Inner::Stream { stream, left: length },
         };
-        let mut response = http::Response::new(Outgoing { inner: body, sent: 0, end, _busy: busy });
+        let mut response = http::Response::new(Outgoing {
+            inner: body,
+            sent: 0,
+            end,
+            busy: Some(busy),
+            pieces: None,
+        });
         *response.status_mut() = status;
         *response.headers_mut() = headers;
         response
@@ -153,7 +186,49 @@ pub(super) struct Outgoing {
     sent: u64,
     end: Option<End>,
     /// Dropped with the body: from then on the connection waits for its next request.
-    _busy: Busy,
+    busy: Option<Busy>,
+    /// Of HTTP/2.
+    pieces: Option<Pieces>,
+}
+
+/// What cuts a body into pieces.
+struct Pieces {
+    /// Taken from the body, and not yet cut.
+    chunk: Bytes,
+    keep: Arc<Keep>,
+}
+
+/// What lives until the socket has taken the last piece.
+struct Keep {
+    watch: Arc<Watch>,
+    /// What is left of the body when hyper has taken it all: the memory that was set aside for it.
+    rest: Mutex<Option<Inner>>,
+    _busy: Option<Busy>,
+}
+
+/// A piece on its way to the socket.
+struct Piece {
+    bytes: Bytes,
+    keep: Arc<Keep>,
+}
+
+impl Piece {
+    fn new(bytes: Bytes, keep: &Arc<Keep>) -> Piece {
+        keep.watch.piece_made();
+        Piece { bytes, keep: Arc::clone(keep) }
+    }
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.keep.watch.piece_gone();
+    }
 }
 
 enum Inner {
@@ -168,10 +243,34 @@ impl Drop for Outgoing {
         if let Some(End(end)) = self.end.take() {
             end(self.sent, self.is_end_stream());
         }
+        if let Some(pieces) = &self.pieces {
+            let rest = std::mem::replace(&mut self.inner, Inner::Empty);
+            *pieces.keep.rest.lock().unwrap_or_else(PoisonError::into_inner) = Some(rest);
+        }
     }
 }
 
 impl Outgoing {
+    /// The next piece, as long as hyper takes at once.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        loop {
+            if let Some(pieces) = &mut self.pieces
+                && !pieces.chunk.is_empty()
+            {
+                let length = pieces.chunk.len().min(HELD_PIECE_BYTES);
+                let piece = Piece::new(pieces.chunk.split_to(length), &pieces.keep);
+                return Poll::Ready(Some(Ok(Frame::data(Bytes::from_owner(piece)))));
+            }
+            let frame = match ready!(self.poll_inner(cx)) {
+                Some(Ok(frame)) => frame,
+                end => return Poll::Ready(end),
+            };
+            if let (Ok(chunk), Some(pieces)) = (frame.into_data(), &mut self.pieces) {
+                pieces.chunk = chunk;
+            }
+        }
+    }
+
     fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         match &mut self.inner {
             Inner::Empty => Poll::Ready(None),
@@ -216,7 +315,10 @@ impl Body for Outgoing {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        let polled = self.poll_inner(cx);
+        let polled = match self.pieces {
+            Some(_) => self.poll_piece(cx),
+            None => self.poll_inner(cx),
+        };
         if let Poll::Ready(Some(Ok(frame))) = &polled {
             self.sent += frame.data_ref().map_or(0, Bytes::len) as u64;
         }
@@ -224,6 +326,9 @@ impl Body for Outgoing {
     }
 
     fn is_end_stream(&self) -> bool {
+        if self.pieces.as_ref().is_some_and(|pieces| !pieces.chunk.is_empty()) {
+            return false;
+        }
         match &self.inner {
             Inner::Empty => true,
             Inner::Whole(_) => false,

@@ -29,6 +29,9 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// The longest certificate file, chain and all, and the longest key file, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
+/// What ALPN calls HTTP/2.
+const HTTP2: &[u8] = b"h2";
+
 /// Why certificate and key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -61,6 +64,7 @@ struct Pair {
 pub(crate) struct Tls {
     cert: PathBuf,
     key: PathBuf,
+    http2: bool,
     state: Mutex<State>,
 }
 
@@ -77,15 +81,15 @@ impl fmt::Debug for Tls {
 }
 
 impl Tls {
-    /// Reads both files.
+    /// Reads both files. With `http2` that is offered, and preferred.
     ///
     /// # Errors
     /// [`TlsError`].
-    pub(crate) fn open(cert: &Path, key: &Path) -> Result<Tls, TlsError> {
+    pub(crate) fn open(cert: &Path, key: &Path, http2: bool) -> Result<Tls, TlsError> {
         let pair = Pair::read(cert, key)?;
-        let config = pair.config(cert, key)?;
+        let config = pair.config(cert, key, http2)?;
         let state = Mutex::new(State { tried: Some(pair), config });
-        Ok(Tls { cert: cert.to_owned(), key: key.to_owned(), state })
+        Ok(Tls { cert: cert.to_owned(), key: key.to_owned(), http2, state })
     }
 
     /// Reads the files again; tells the log what came of it, if they have changed. Blocks.
@@ -94,7 +98,7 @@ impl Tls {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (told, tried) = match read {
             Ok(pair) if state.tried.as_ref() == Some(&pair) => return,
-            Ok(pair) => (pair.config(&self.cert, &self.key), Some(pair)),
+            Ok(pair) => (pair.config(&self.cert, &self.key, self.http2), Some(pair)),
             // Told once, as what cannot be used is.
             Err(_) if state.tried.is_none() => return,
             Err(error) => (Err(error), None),
@@ -146,7 +150,7 @@ impl Pair {
         Ok(Pair { cert: read(cert)?, key: read(key)? })
     }
 
-    fn config(&self, cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
+    fn config(&self, cert: &Path, key: &Path, http2: bool) -> Result<Arc<ServerConfig>, TlsError> {
         let wrong = |path: &Path, what: String| TlsError::Content { path: path.to_owned(), what };
         let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&self.cert)
             .collect::<Result<_, _>>()
@@ -164,6 +168,9 @@ impl Pair {
             .with_single_cert(chain, secret)
             .map_err(|error| wrong(cert, error.to_string()))?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        if http2 {
+            config.alpn_protocols.insert(0, HTTP2.to_vec());
+        }
         Ok(Arc::new(config))
     }
 }
@@ -178,6 +185,14 @@ impl Socket {
     /// Whether nobody on the way can read or change what passes.
     pub(super) fn is_secure(&self) -> bool {
         matches!(self, Socket::Tls(_))
+    }
+
+    /// Whether both sides have agreed on HTTP/2.
+    pub(super) fn is_http2(&self) -> bool {
+        match self {
+            Socket::Plain(_) => false,
+            Socket::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(HTTP2),
+        }
     }
 }
 

@@ -18,6 +18,7 @@ mod documents;
 mod drive;
 mod encryption;
 mod expectations;
+mod http2;
 mod lifetimes;
 mod lists;
 mod metrics;

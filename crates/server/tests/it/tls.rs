@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path, sync::Arc};
 
+use ossia_server::config::Config;
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject as _},
@@ -24,6 +25,10 @@ fn install(folder: &Path, pair: [&[u8]; 2]) {
 }
 
 async fn fixture(folder: &Path) -> Fixture {
+    fixture_with(folder, |_| {}).await
+}
+
+pub async fn fixture_with(folder: &Path, change: impl FnOnce(&mut Config)) -> Fixture {
     install(folder, ONE);
     let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
     Fixture::with(|config| {
@@ -31,11 +36,16 @@ async fn fixture(folder: &Path) -> Fixture {
         config.tls.key = key;
         config.tls.look_ms = 20;
         config.limits.head_read_ms = 500;
+        change(config);
     })
     .await
 }
 
 async fn connect(fixture: &Fixture) -> TlsStream<TcpStream> {
+    connect_with(fixture, &[b"http/1.1"]).await
+}
+
+pub async fn connect_with(fixture: &Fixture, offered: &[&[u8]]) -> TlsStream<TcpStream> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(CA).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -44,7 +54,7 @@ async fn connect(fixture: &Fixture) -> TlsStream<TcpStream> {
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
     let socket = TcpStream::connect(fixture.address).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     TlsConnector::from(Arc::new(config)).connect(name, socket).await.unwrap()

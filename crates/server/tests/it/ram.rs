@@ -386,6 +386,9 @@ async fn a_session_signs_with_its_token_until_it_is_over() {
     refused(over, 400, "InvalidSecurityToken.Expired");
 }
 
+/// A call that a key signs.
+type Signed = dyn Fn(&Fixture, &Key) -> Call;
+
 /// The code of V2.
 fn v2_code(secret: &str, text: &str) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
@@ -422,11 +425,7 @@ fn v2_url(fixture: &Fixture, key: &Key) -> Call {
 }
 
 /// What a session's token is told that is turned, of another session, left out, over.
-async fn token_faults(
-    fixture: &Fixture,
-    sessions: [&Key; 2],
-    signed: impl Fn(&Fixture, &Key) -> Call,
-) {
+async fn token_faults(fixture: &Fixture, sessions: [&Key; 2], signed: &Signed) {
     let [key, other] = sessions;
     let token = key.2.clone().unwrap();
     let letter = if token.as_bytes()[20] == b'A' { "B" } else { "A" };
@@ -450,7 +449,7 @@ async fn a_session_signs_by_v2_with_its_token() {
     let (app, arn) = assumer(&fixture, 1).await;
     let (key, _) = assume(&fixture, &app, &arn, &[("DurationSeconds", "900")]).await;
     let (other, _) = assume(&fixture, &app, &arn, &[]).await;
-    let signed: [fn(&Fixture, &Key) -> Call; 2] = [v2_header, v2_url];
+    let signed: [&Signed; 2] = [&v2_header, &v2_url];
     for signed in signed {
         for key in [&app, &key] {
             assert_eq!(fixture.call(signed(&fixture, key)).await.expect(200).text(), "two");
@@ -488,7 +487,7 @@ async fn a_session_signs_a_form_with_its_token() {
         let form = form("v4", "four").v4_by((&key.0, &key.1), &demand);
         form.field("x-oss-security-token", token).call()
     };
-    let signed: [&dyn Fn(&Fixture, &Key) -> Call; 2] = [&v1, &v4];
+    let signed: [&Signed; 2] = [&v1, &v4];
     for signed in signed {
         fixture.call(signed(&fixture, &key)).await.expect(204);
         // The user itself may not write, its session may.

@@ -90,11 +90,7 @@ impl Operation {
             PutBucketCors => done(1, "NPQGV"),
             GetBucketCors => done(1, "NPQGV"),
             DeleteBucketCors => done(1, "NPQGV"),
-            PutBucketPolicy => partial(
-                1,
-                "NPQGV",
-                "checked and kept; statements are not decided yet, one that denies closes the bucket to anonymous callers",
-            ),
+            PutBucketPolicy => done(1, "NPQGV"),
             GetBucketPolicy => done(1, "NPQGV"),
             DeleteBucketPolicy => done(1, "NPQGV"),
             GetBucketPolicyStatus => done(1, "QV"),
@@ -113,11 +109,9 @@ impl Operation {
             PutBucketLogging => done(2, "NPQGV"),
             GetBucketLogging => done(2, "NPQGV"),
             DeleteBucketLogging => done(2, "NPQGV"),
-            PutBucketEncryption => partial(
-                2,
-                "NPQGV",
-                "AES256 is 400 NotImplemented until bytes are really encrypted; KMS and SM4 have their own refusals",
-            ),
+            PutBucketEncryption => {
+                partial(2, "NPQGV", "AES256 really encrypts; KMS and SM4 are refused")
+            }
             GetBucketEncryption => done(2, "NPQGV"),
             DeleteBucketEncryption => done(2, "NPQGV"),
             PutBucketRequestPayment => done(2, "NPQGV"),

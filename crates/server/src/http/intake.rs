@@ -22,7 +22,8 @@ use super::{Pace, connection::Watch, crowd::Crowd};
 /// How the request says where its body ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Framing {
-    /// Neither `Content-Length` nor `Transfer-Encoding`, nor an HTTP/2 stream that goes on: no body, which uploads must not leave unsaid.
+    /// Neither `Content-Length` nor `Transfer-Encoding`, nor an HTTP/2 stream that goes on: no body, which uploads must not leave
+    /// unsaid.
     Absent,
     /// `Content-Length`.
     Sized(u64),
@@ -78,8 +79,8 @@ pub(crate) struct Tempo {
     pub(crate) window_bytes: u64,
 }
 
-/// The body of a request, not yet read. Only the task of its connection, or of its HTTP/2 stream, may read it: its timer is what ends a wait that lasts too
-/// long.
+/// The body of a request, not yet read. Only the task of its connection, or of its HTTP/2 stream, may read it: its timer is what
+/// ends a wait that lasts too long.
 #[derive(Debug)]
 pub(crate) struct Intake {
     framing: Framing,

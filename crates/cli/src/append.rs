@@ -10,7 +10,8 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use ossia_client::{
-    AppendObjectOutput, AppendObjectRequest, Body, Client, ObjectAttributes, SealObjectRequest,
+    AppendObjectOutput, AppendObjectRequest, Body, Client, ClientError, ObjectAttributes,
+    SealObjectRequest,
 };
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -44,17 +45,13 @@ pub(crate) async fn append(session: Session, args: AppendArgs) -> Result<(), Fai
     object(&args.object)?;
     // Opened before anything is asked for, so that a wrong name costs nothing.
     let source = open(args.file.as_deref())?;
+    let content_type = args.content_type.or_else(|| content_type(&args.object.key));
     let end = match args.position {
         Some(position) => End { position, crc64: None },
-        None => end_of(&session.client, &args.object).await?,
+        None => end_of(&session.client, &args.object, content_type.as_deref()).await?,
     };
-    let mut appender = Appender {
-        content_type: args.content_type.or_else(|| content_type(&args.object.key)),
-        place: args.object,
-        session,
-        first: end.position,
-        end,
-    };
+    let mut appender =
+        Appender { content_type, place: args.object, session, first: end.position, end };
     match source {
         Source::File(path) => {
             appender.append(Body::file(path)).await?;
@@ -86,10 +83,43 @@ fn open(file: Option<&Path>) -> Result<Source, Failure> {
 }
 
 /// The end of an object, 0 if there is none.
-async fn end_of(client: &Client, place: &OssUri) -> Result<End, Failure> {
+async fn end_of(
+    client: &Client,
+    place: &OssUri,
+    content_type: Option<&str>,
+) -> Result<End, Failure> {
     match client.head_object(&place.bucket, &place.key).await {
         Ok(head) => Ok(End { position: head.meta.length, crc64: head.meta.crc64 }),
         Err(error) if error.code() == Some("NoSuchKey") => Ok(End { position: 0, crc64: Some(0) }),
+        Err(error) if error.code() == Some("AccessDenied") => {
+            end_by_append(client, place, content_type).await
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The end of an object as somebody learns it who may write and not read: nothing is appended at the begin, which makes the object or
+/// is told where it ends.
+async fn end_by_append(
+    client: &Client,
+    place: &OssUri,
+    content_type: Option<&str>,
+) -> Result<End, Failure> {
+    let request = AppendObjectRequest {
+        bucket: place.bucket.clone(),
+        key: place.key.clone(),
+        position: Some(0),
+        attributes: ObjectAttributes {
+            content_type: content_type.map(str::to_owned),
+            ..ObjectAttributes::default()
+        },
+        ..AppendObjectRequest::default()
+    };
+    match client.append_object(request).await {
+        Ok(output) => Ok(End { position: output.next_position, crc64: output.crc64 }),
+        Err(ClientError::PositionNotEqualToLength { next_position, crc64, .. }) => {
+            Ok(End { position: next_position, crc64 })
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -266,3 +266,39 @@ async fn the_command_line_explains_who_may_do_what_and_why() {
     assert!(errors.contains("NoPermission"), "{errors}");
     server.stop();
 }
+
+#[tokio::test]
+async fn who_may_only_append_does_so_by_the_command_line_too() {
+    let place = Place::new();
+    let server = place.start();
+    place.json(&server, &["mb", "oss://logs"]);
+    place.json(&server, &["user", "add", "app"]);
+    let key = place.json(&server, &["key", "add", "app"]).remove(0);
+    let policy = r#"{"Version":"1","Statement":[
+        {"Effect":"Allow","Action":"oss:PutObject","Resource":"acs:oss:*:*:logs/app/*"}]}"#;
+    std::fs::write(place.folder.path().join("policy"), policy).unwrap();
+    std::fs::write(place.folder.path().join("line"), "a line\n").unwrap();
+    place.json(&server, &["policy", "add", "append-logs", "policy"]);
+    place.json(&server, &["policy", "attach", "append-logs", "--user", "app"]);
+    let secret = |name: &str| key[name].as_str().unwrap().to_owned();
+    let (id, secret) = (secret("AccessKeyId"), secret("AccessKeySecret"));
+    let append = |object: &str| {
+        let mut command = common::ossia();
+        command.args(["append", object, "line", "--json"]);
+        command.env("OSSIA_ENDPOINT", server.endpoint());
+        command.env("OSSIA_ACCESS_KEY_ID", &id).env("OSSIA_ACCESS_KEY_SECRET", &secret);
+        command.current_dir(place.folder.path()).stdin(Stdio::null()).output().unwrap()
+    };
+    for end in [7, 14, 21] {
+        let output = append("oss://logs/app/a.log");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{told}");
+        let line: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((&line["appended"], &line["next_position"]), (&7.into(), &end.into()));
+    }
+    let output = append("oss://logs/other.log");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("AccessDenied"));
+    assert_ne!(output.status.code(), Some(0));
+    let listed = place.json(&server, &["ls", "oss://logs"]);
+    assert_eq!(listed.len(), 1, "{listed:?}");
+}

@@ -122,6 +122,7 @@ macro_rules! conformance_cases {
                 scans::a_page_resumes_past_its_last_group,
                 scans::what_is_deleted_is_told_no_more,
                 scans::a_page_is_one_state,
+                scans::pages_asked_for_together_are_of_one_state,
                 scans::paging_under_writers_misses_nothing_that_stands,
                 scans::random_scans_agree_with_an_ordered_map,
                 blobs::a_blob_is_read_back,

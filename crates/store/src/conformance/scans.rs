@@ -277,6 +277,48 @@ pub async fn a_page_is_one_state(store: Arc<dyn Store>) {
     readers.join_all().await;
 }
 
+/// Pages that are asked for together show one state, in the order asked: what goes to and fro between two ranges is always in exactly
+/// one of them.
+pub async fn pages_asked_for_together_are_of_one_state(store: Arc<dyn Store>) {
+    let (here, there) = (key("a/k"), key("b/k"));
+    fill(&*store, ["a/first", "b/last"]).await;
+    let to = |new: &Bytes, old: &Bytes, step: u64| {
+        let mut writes = Writes::none();
+        writes.put(new.clone(), number(step));
+        writes.delete(old.clone());
+        writes
+    };
+    write(&*store, P, to(&here, &there, 0)).await;
+    let over = Arc::new(AtomicBool::new(false));
+    let mut readers = JoinSet::new();
+    for _ in 0..2 {
+        let (store, over) = (Arc::clone(&store), Arc::clone(&over));
+        readers.spawn(async move {
+            let within = |from: &str, to: &str| Scan {
+                start: key(from),
+                end: Some(key(to)),
+                limit: 10,
+                fold: None,
+            };
+            while !over.load(Ordering::SeqCst) {
+                let scans = vec![within("b/k", "b/l"), within("a/k", "a/l")];
+                let pages = store.scans(P, scans).await.expect("ranges can be scanned");
+                let told: Vec<usize> = pages.iter().map(|page| page.items.len()).collect();
+                assert!(told == [0, 1] || told == [1, 0], "{told:?}");
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+    for step in 0..60 {
+        write(&*store, P, to(&there, &here, step)).await;
+        write(&*store, P, to(&here, &there, step)).await;
+    }
+    over.store(true, Ordering::SeqCst);
+    readers.join_all().await;
+    let pages = store.scans(P, Vec::new()).await.expect("nothing can be asked for");
+    assert!(pages.is_empty());
+}
+
 /// A scan that pages along while others write tells every key that stood throughout, once.
 pub async fn paging_under_writers_misses_nothing_that_stands(store: Arc<dyn Store>) {
     let standing: Vec<Bytes> = (0..120).map(|number| key(format!("k{number:03}"))).collect();

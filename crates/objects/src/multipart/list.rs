@@ -144,10 +144,9 @@ impl Core {
 impl Wanted {
     fn new(input: ListUploadsInput, limit: usize) -> Self {
         let delimiter = input.delimiter.unwrap_or_default();
-        let base = names::uploads_below(&input.prefix);
-        let end = successor(&base);
-        let mut wanted =
-            Self { prefix: input.prefix, delimiter, start: base.freeze(), end, after: None, limit };
+        let start = names::uploads_from(&input.prefix).freeze();
+        let end = successor(&names::uploads_below(&input.prefix));
+        let mut wanted = Self { prefix: input.prefix, delimiter, start, end, after: None, limit };
         let Some(after) = input.after_key.filter(|after| !after.is_empty()) else {
             return wanted;
         };
@@ -168,7 +167,7 @@ impl Wanted {
                 }
             }
             // No key, but what lies behind it is well defined.
-            (_, Err(_)) => Some(names::uploads_below(&after).freeze()),
+            (_, Err(_)) => Some(names::uploads_from(&after).freeze()),
         };
         match above {
             Some(above) => wanted.start = wanted.start.max(above),

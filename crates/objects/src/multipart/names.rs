@@ -76,7 +76,13 @@ pub(crate) fn grouped(tag: u8, key: &[u8]) -> BytesMut {
     name
 }
 
-/// What the keys of all uploads start with whose object's key starts with `prefix`.
+/// Where the uploads begin whose object's key is `text`, which need be no key, or sorts behind it.
+pub(crate) fn uploads_from(text: &str) -> BytesMut {
+    grouped(UPLOAD, text.as_bytes())
+}
+
+/// What the keys of all uploads start with whose object's key starts with `prefix`. Where that ends with zeros, shorter keys may
+/// start with it too, since zeros fill up their last group; these lie below [`uploads_from`] of it.
 pub(crate) fn uploads_below(prefix: &str) -> BytesMut {
     grouped_below(UPLOAD, prefix.as_bytes())
 }
@@ -162,6 +168,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use ossia_store::successor;
 
     fn key(text: &str) -> ObjectKey {
         ObjectKey::new(text).unwrap()
@@ -189,14 +196,22 @@ mod tests {
     proptest! {
         #[test]
         fn uploads_sort_by_key_and_then_by_id(
-            a in "[\u{0}\u{1}ab]{1,20}", b in "[\u{0}\u{1}ab]{1,20}", x: [u8; 16], y: [u8; 16],
+            // Few letters, so that one often begins the other.
+            a in "[\u{0}\u{1}ab]{1,20}", b in "[\u{0}\u{1}ab]{1,20}",
+            near in proptest::option::of((0..21usize, "\u{0}{0,9}")), x: [u8; 16], y: [u8; 16],
         ) {
+            let b = match near {
+                Some((cut, zeros)) if cut + zeros.len() > 0 => format!("{}{zeros}", &a[..cut.min(a.len())]),
+                _ => b,
+            };
             let (first, second) = ((key(&a), UploadId(x)), (key(&b), UploadId(y)));
             let name = |of: &(ObjectKey, UploadId)| upload(&of.0, of.1);
             prop_assert_eq!(name(&first).cmp(&name(&second)), first.cmp(&second));
             prop_assert_eq!(parse_upload(&name(&first)), Some(first.clone()));
+            let (from, end) = (uploads_from(&b).freeze(), successor(&uploads_below(&b)).unwrap());
+            prop_assert_eq!(name(&first) >= from, a >= b, "{:?} from {:?}", a, b);
             prop_assert_eq!(
-                name(&first).starts_with(&uploads_below(&b)),
+                name(&first) >= from && name(&first) < end,
                 a.starts_with(&b),
                 "{:?} below {:?}", a, b
             );

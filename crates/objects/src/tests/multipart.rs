@@ -711,6 +711,9 @@ async fn uploads_are_listed_page_by_page_like_a_sorted_set() {
             ("", "4"),
             ("l", "n"),
             ("", "\0"),
+            ("a\0", ""),
+            ("b\0", ""),
+            ("b\0\0", "/"),
             ("z", "/"),
         ] {
             let mut wanted: Vec<(String, Option<UploadId>)> = Vec::new();

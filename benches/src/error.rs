@@ -32,6 +32,8 @@ pub(crate) enum BenchError {
     Content(String),
     /// No operation finished for so long that the run was given up.
     Stalled,
+    /// A round held no operation that counts.
+    Idle,
 }
 
 impl BenchError {
@@ -55,6 +57,7 @@ impl fmt::Display for BenchError {
             BenchError::Answer { status, text } => write!(f, "unexpected answer {status}: {text}"),
             BenchError::Content(text) => write!(f, "wrong bytes: {text}"),
             BenchError::Stalled => f.write_str("no operation finished for a minute"),
+            BenchError::Idle => f.write_str("no operation of the round came into its window"),
         }
     }
 }

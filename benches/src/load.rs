@@ -2,13 +2,14 @@
 //!
 //! Workers live on a few threads, each with a runtime of its own, so that nothing is shared on the way of an operation but what
 //! the kernel shares. What is counted: operations that end within the window (closed loop) or that were due within it (open loop).
+//! The window of a closed loop stays open until one has ended: a short one on a busy machine may hold none.
 
 use std::{
     cell::RefCell,
     rc::Rc,
     sync::{
         Arc, Barrier, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -91,6 +92,10 @@ struct Run {
     barrier: Barrier,
     start: OnceLock<Instant>,
     failed: AtomicBool,
+    /// Whether an operation has been counted.
+    counted: AtomicBool,
+    /// Threads whose workers are done.
+    ended: AtomicUsize,
     alarms: Vec<Arc<Notify>>,
 }
 
@@ -108,6 +113,8 @@ pub(crate) fn run<W: Worker + 'static>(
         barrier: Barrier::new(threads + 1),
         start: OnceLock::new(),
         failed: AtomicBool::new(false),
+        counted: AtomicBool::new(false),
+        ended: AtomicUsize::new(0),
         alarms: (0..plan.workers).map(|_| Arc::new(Notify::new())).collect(),
     });
     thread::scope(|scope| {
@@ -117,6 +124,7 @@ pub(crate) fn run<W: Worker + 'static>(
                 scope.spawn(move || {
                     let outcome = on_thread(run, number, threads, worker);
                     run.failed.fetch_or(outcome.is_err(), Ordering::Relaxed);
+                    run.ended.fetch_add(1, Ordering::Relaxed);
                     outcome
                 })
             })
@@ -133,6 +141,7 @@ pub(crate) fn run<W: Worker + 'static>(
         run.failed.fetch_or(opened.is_err(), Ordering::Relaxed);
         let closed = run.end().map(|end| {
             run.sleep_until(end);
+            run.sleep_until_counted(threads);
             snapshot(&mut mark)
         });
         let mut total = Outcome::default();
@@ -180,7 +189,7 @@ impl Run {
         }
     }
 
-    /// Sleeps, but not on after a failure.
+    /// Sleeps, but not on after a failure, and by the end of their work.
     fn sleep_until(&self, until: Instant) {
         const LOOK: Duration = Duration::from_millis(50);
         while let Some(left) = until.checked_duration_since(Instant::now())
@@ -188,6 +197,24 @@ impl Run {
         {
             thread::sleep(left.min(LOOK));
         }
+    }
+
+    /// Sleeps until the window of a closed loop holds an operation. Bounded by the watchdogs of the workers' threads, which tell of
+    /// a failure, and by the end of their work.
+    fn sleep_until_counted(&self, threads: usize) {
+        while self.plan.pace == Pace::Closed
+            && self.ended.load(Ordering::Relaxed) < threads
+            && !self.counted.load(Ordering::Relaxed)
+            && !self.failed.load(Ordering::Relaxed)
+        {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Whether the window has closed.
+    fn over(&self, at: Instant) -> bool {
+        let held = self.plan.pace != Pace::Closed || self.counted.load(Ordering::Relaxed);
+        held && self.end().is_some_and(|end| at >= end)
     }
 }
 
@@ -255,7 +282,6 @@ async fn drive<W: Worker>(
     tally: Rc<RefCell<Tally>>,
 ) -> Result<(), BenchError> {
     let (opens, end, schedule) = (run.opens(), run.end(), run.schedule());
-    let over = |at: Instant| end.is_some_and(|end| at >= end);
     let mut turn = 0;
     while !run.failed.load(Ordering::Relaxed) {
         let begun = match &schedule {
@@ -268,19 +294,20 @@ async fn drive<W: Worker>(
                     tally.borrow_mut().outcome.unsent += schedule.left_on(index, turn, end);
                     break;
                 }
-                if !over(due) {
+                if !run.over(due) {
                     wait_until(due, &run.alarms[index]).await;
                 }
                 due
             }
         };
         turn += 1;
-        if over(begun) {
+        if run.over(begun) {
             break;
         }
         let Some(bytes) = worker.step().await? else { break };
         let done = Instant::now();
-        let counted = begun >= opens && (schedule.is_some() || !over(done));
+        let counted = begun >= opens && (schedule.is_some() || !run.over(done));
+        run.counted.fetch_or(counted, Ordering::Relaxed);
         tally.borrow_mut().count(counted, bytes, done - begun);
     }
     Ok(())
@@ -350,6 +377,16 @@ mod tests {
         assert_eq!(outcome.operations + outcome.unsent, 100, "every request is accounted for");
         assert!(outcome.unsent >= 80, "{}", outcome.unsent);
         assert!(outcome.latency.max() >= 50_000_000, "late ones are late by their own time");
+    }
+
+    #[test]
+    fn a_window_stays_open_until_it_holds_an_operation() {
+        let done = Arc::new(AtomicU64::new(0));
+        let time = Duration::from_millis(200);
+        let make = async |_| Ok(Sleeper { left: 10, time, done: Arc::clone(&done) });
+        let outcome = run(plan(1, Pace::Closed, Some(10)), make, || Ok(())).unwrap();
+        assert_eq!((outcome.operations, outcome.bytes), (1, 10));
+        assert!(outcome.elapsed >= time, "{:?}", outcome.elapsed);
     }
 
     #[test]

@@ -160,7 +160,7 @@ impl Bench {
             Ok(())
         })?;
         if outcome.operations == 0 {
-            return Err(BenchError::Stalled);
+            return Err(BenchError::Idle);
         }
         let peak_bytes = match subject {
             Subject::Process(server) | Subject::Handler(server) => {

@@ -8,7 +8,7 @@ mod common;
 use std::{
     collections::HashSet,
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -17,7 +17,7 @@ use std::{
 };
 
 use common::{
-    Random, Server, ossia,
+    Place, Random, Server, ossia,
     wire::{Answer, Request, Sign, Wire},
 };
 
@@ -25,29 +25,6 @@ const SSE: [(&str, &str); 1] = [("x-oss-server-side-encryption", "AES256")];
 const PLAIN: [(&str, &str); 0] = [];
 /// Every wait here is for something that comes by itself.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A data folder and a key file of its own.
-struct Place {
-    folder: tempfile::TempDir,
-}
-
-impl Place {
-    fn new() -> Place {
-        Place { folder: tempfile::tempdir().unwrap() }
-    }
-
-    fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
-    }
-
-    fn keys(&self) -> PathBuf {
-        self.folder.path().join("keys")
-    }
-
-    fn start(&self) -> Server {
-        start(&self.data(), &self.keys(), &common::RESTLESS)
-    }
-}
 
 fn start(data: &Path, keys: &Path, more: &[&str]) -> Server {
     let own = ["--master-key-file", keys.to_str().unwrap()];
@@ -115,7 +92,7 @@ fn acknowledged_appends_survive_kills_and_never_stand_in_the_folder_as_they_are(
     let known = Arc::new(letters(&mut random, 3 << 20));
     let acknowledged = Arc::new(AtomicUsize::new(0));
     for round in 0..4 {
-        let server = place.start();
+        let server = place.start_with(&common::RESTLESS);
         if round == 0 {
             done(ask(&server, "PUT", "/bkt/", &PLAIN, b""));
         }
@@ -151,7 +128,7 @@ fn acknowledged_appends_survive_kills_and_never_stand_in_the_folder_as_they_are(
         server.kill();
         let _ = writer.join();
     }
-    let server = place.start();
+    let server = place.start_with(&common::RESTLESS);
     let read = done(ask(&server, "GET", "/bkt/log", &PLAIN, b"")).body;
     assert!(read.len() >= acknowledged.load(Ordering::Relaxed));
     assert!(read.as_bytes() == &known[..read.len()]);
@@ -174,15 +151,15 @@ fn acknowledged_appends_survive_kills_and_never_stand_in_the_folder_as_they_are(
 #[test]
 fn a_copied_data_folder_without_the_key_file_serves_what_is_plain_and_says_why_not_the_rest() {
     let place = Place::new();
-    let server = place.start();
+    let server = place.start_with(&common::RESTLESS);
     done(ask(&server, "PUT", "/bkt/", &PLAIN, b""));
     done(ask(&server, "PUT", "/bkt/secret", &SSE, b"nobody else should read this"));
     done(ask(&server, "POST", "/bkt/log?append&position=0", &SSE, b"nor this"));
     done(ask(&server, "PUT", "/bkt/plain", &PLAIN, b"anybody may"));
     assert!(server.stop().success());
-    let stolen = place.folder.path().join("stolen");
+    let stolen = place.beside("stolen");
     copy_folder(&place.data(), &stolen);
-    let absent = place.folder.path().join("absent");
+    let absent = place.beside("absent");
     let server = start(&stolen, &absent, &[]);
     let keys = fs::read_to_string(place.keys()).unwrap();
     let id = keys.lines().find_map(|line| line.strip_prefix("current ")).unwrap();
@@ -202,8 +179,8 @@ fn a_copied_data_folder_without_the_key_file_serves_what_is_plain_and_says_why_n
     assert!(log.contains("THE MASTER KEY FILE IS MISSING") && log.contains(id), "{log}");
     assert!(!absent.exists(), "no key is made in its place");
     // A key file that is another's is no better.
-    let other = place.folder.path().join("other");
-    start(&place.folder.path().join("elsewhere"), &other, &[]).stop();
+    let other = place.beside("other");
+    start(&place.beside("elsewhere"), &other, &[]).stop();
     let server = start(&stolen, &other, &[]);
     assert_eq!(ask(&server, "GET", "/bkt/secret", &PLAIN, b"").status, 403);
     let log = server.end_complaining();
@@ -219,7 +196,7 @@ fn a_copied_data_folder_without_the_key_file_serves_what_is_plain_and_says_why_n
 #[test]
 fn a_rotation_while_the_server_runs_seals_every_data_key_anew() {
     let place = Place::new();
-    let server = place.start();
+    let server = place.start_with(&common::RESTLESS);
     done(ask(&server, "PUT", "/bkt/", &PLAIN, b""));
     for i in 0..100 {
         done(ask(&server, "PUT", &format!("/bkt/{i}"), &SSE, format!("object {i}").as_bytes()));
@@ -236,12 +213,12 @@ fn a_rotation_while_the_server_runs_seals_every_data_key_anew() {
     done(ask(&server, "PUT", "/bkt/later", &SSE, b"under the new key"));
     assert!(server.stop().success());
     // The file of before has a key that opens nothing any more.
-    let before = place.folder.path().join("before");
+    let before = place.beside("before");
     fs::write(&before, old).unwrap();
     let server = start(&place.data(), &before, &[]);
     assert_eq!(ask(&server, "GET", "/bkt/7", &PLAIN, b"").status, 403);
     server.end_complaining();
-    let server = place.start();
+    let server = place.start_with(&common::RESTLESS);
     assert_eq!(done(ask(&server, "GET", "/bkt/7", &PLAIN, b"")).body, "object 7");
     assert_eq!(done(ask(&server, "GET", "/bkt/later", &PLAIN, b"")).body, "under the new key");
 }

@@ -8,51 +8,29 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
-use common::Server;
+use common::{Place, Server};
 use ossia_client::{
     AppendObjectRequest, AssumeRoleRequest, BucketAcl, Client, ClientError, CreateBucketRequest,
     Credentials, RetryPolicy, RpcService,
 };
 use serde_json::Value;
 
-/// A data folder with a place beside it for the master key.
-struct Place {
-    folder: tempfile::TempDir,
+fn start(place: &Place) -> Server {
+    place.start_with(&["--set", "ram.session_seconds_min=1"])
 }
 
-impl Place {
-    fn new() -> Place {
-        Place { folder: tempfile::tempdir().unwrap() }
-    }
+fn run(place: &Place, server: &Server, arguments: &[&str]) -> Output {
+    let mut command = common::ossia();
+    command.args(arguments).env("OSSIA_ENDPOINT", server.endpoint());
+    command.current_dir(place.path()).stdin(Stdio::null()).output().unwrap()
+}
 
-    fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
-    }
-
-    fn key_file(&self) -> PathBuf {
-        self.folder.path().join("keys")
-    }
-
-    fn start(&self) -> Server {
-        let file = self.key_file();
-        let arguments =
-            ["--master-key-file", file.to_str().unwrap(), "--set", "ram.session_seconds_min=1"];
-        Server::start_with(&self.data(), &arguments)
-    }
-
-    fn run(&self, server: &Server, arguments: &[&str]) -> Output {
-        let mut command = common::ossia();
-        command.args(arguments).env("OSSIA_ENDPOINT", server.endpoint());
-        command.current_dir(self.folder.path()).stdin(Stdio::null()).output().unwrap()
-    }
-
-    fn json(&self, server: &Server, arguments: &[&str]) -> Vec<Value> {
-        let output = self.run(server, &[arguments, &["--json"]].concat());
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {errors}");
-        let written = String::from_utf8(output.stdout).unwrap();
-        written.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
+fn json(place: &Place, server: &Server, arguments: &[&str]) -> Vec<Value> {
+    let output = run(place, server, &[arguments, &["--json"]].concat());
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {errors}");
+    let written = String::from_utf8(output.stdout).unwrap();
+    written.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 fn client(server: &Server, credentials: Credentials) -> Client {
@@ -95,18 +73,18 @@ fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn from_a_user_to_a_session_that_appends_by_the_command_line_and_over_a_kill() {
     let place = Place::new();
-    let server = place.start();
+    let server = start(&place);
     let document = r#"{"Version":"1","Statement":[
         {"Effect":"Allow","Action":"oss:PutObject","Resource":"acs:oss:*:*:logs/*"}]}"#;
-    std::fs::write(place.folder.path().join("writer.json"), document).unwrap();
-    place.json(&server, &["user", "add", "app", "--comments", "an app"]);
-    let key = place.json(&server, &["key", "add", "app"]).remove(0);
-    place.json(&server, &["policy", "add", "writer", "writer.json"]);
-    place.json(&server, &["role", "add", "writer", "--max-session", "7200"]);
-    place.json(&server, &["policy", "attach", "writer", "--role", "writer"]);
-    place.json(&server, &["policy", "attach", "AliyunSTSAssumeRoleAccess", "--user", "app"]);
-    place.json(&server, &["group", "add", "apps"]);
-    place.json(&server, &["group", "join", "apps", "app"]);
+    std::fs::write(place.beside("writer.json"), document).unwrap();
+    json(&place, &server, &["user", "add", "app", "--comments", "an app"]);
+    let key = json(&place, &server, &["key", "add", "app"]).remove(0);
+    json(&place, &server, &["policy", "add", "writer", "writer.json"]);
+    json(&place, &server, &["role", "add", "writer", "--max-session", "7200"]);
+    json(&place, &server, &["policy", "attach", "writer", "--role", "writer"]);
+    json(&place, &server, &["policy", "attach", "AliyunSTSAssumeRoleAccess", "--user", "app"]);
+    json(&place, &server, &["group", "add", "apps"]);
+    json(&place, &server, &["group", "join", "apps", "app"]);
 
     let bucket = CreateBucketRequest {
         acl: Some(BucketAcl::PublicReadWrite),
@@ -116,7 +94,7 @@ async fn from_a_user_to_a_session_that_appends_by_the_command_line_and_over_a_ki
     let app = client(&server, credentials(&key));
     let arn = who(&app).await.unwrap();
     assert!(arn.ends_with(":user/app"), "{arn}");
-    let role = place.json(&server, &["role", "show", "writer"]).remove(0);
+    let role = json(&place, &server, &["role", "show", "writer"]).remove(0);
     assert_eq!(role["Policies"][0], "writer");
     let request = AssumeRoleRequest {
         role_arn: role["Arn"].as_str().unwrap().to_owned(),
@@ -131,14 +109,14 @@ async fn from_a_user_to_a_session_that_appends_by_the_command_line_and_over_a_ki
 
     // Nothing is closed, and everything that was acknowledged is there, sessions included: they are kept nowhere.
     server.kill();
-    let server = place.start();
+    let server = start(&place);
     let appender = client(&server, session.credentials);
     let second = AppendObjectRequest::new("logs", "app.log", "two\n").position(4);
     assert_eq!(appender.append_object(second).await.unwrap().next_position, 8);
-    let shown = place.json(&server, &["user", "show", "app"]).remove(0);
+    let shown = json(&place, &server, &["user", "show", "app"]).remove(0);
     assert_eq!((&shown["Comments"], &shown["Groups"][0]), (&"an app".into(), &"apps".into()));
     assert_eq!(shown["AccessKeys"][0], key["AccessKeyId"]);
-    assert_eq!(place.json(&server, &["policy", "ls"]).len(), 4);
+    assert_eq!(json(&place, &server, &["policy", "ls"]).len(), 4);
 
     let mut assume = common::ossia();
     let (id, secret) =
@@ -151,23 +129,23 @@ async fn from_a_user_to_a_session_that_appends_by_the_command_line_and_over_a_ki
     client(&server, credentials(&assumed)).append_object(third).await.unwrap();
 
     let id_of = |key: &Value| key["AccessKeyId"].as_str().unwrap().to_owned();
-    place.json(&server, &["key", "disable", "app", &id_of(&key)]);
+    json(&place, &server, &["key", "disable", "app", &id_of(&key)]);
     let app = client(&server, credentials(&key));
     let refused = who(&app).await.unwrap_err();
     assert_eq!(refused.service().unwrap().code, "InvalidAccessKeyId.Inactive");
-    let keys = place.json(&server, &["key", "ls", "app"]);
+    let keys = json(&place, &server, &["key", "ls", "app"]);
     assert_eq!(keys[0]["Status"], "Inactive");
     assert_ne!(keys[0]["LastUsedDate"], "");
-    place.json(&server, &["key", "rm", "app", &id_of(&key)]);
+    json(&place, &server, &["key", "rm", "app", &id_of(&key)]);
     let refused = who(&app).await.unwrap_err();
     assert_eq!(refused.service().unwrap().code, "InvalidAccessKeyId.NotFound");
-    let held = place.run(&server, &["user", "rm", "app"]);
+    let held = run(&place, &server, &["user", "rm", "app"]);
     assert_eq!(held.status.code(), Some(1));
     let errors = String::from_utf8_lossy(&held.stderr).into_owned();
     assert!(errors.contains("DeleteConflict.User.Group"), "{errors}");
-    place.json(&server, &["group", "leave", "apps", "app"]);
-    place.json(&server, &["policy", "detach", "AliyunSTSAssumeRoleAccess", "--user", "app"]);
-    place.json(&server, &["user", "rm", "app"]);
+    json(&place, &server, &["group", "leave", "apps", "app"]);
+    json(&place, &server, &["policy", "detach", "AliyunSTSAssumeRoleAccess", "--user", "app"]);
+    json(&place, &server, &["user", "rm", "app"]);
     server.stop();
 
     let checked = common::ossia().arg("check").arg(place.data()).output().unwrap();
@@ -178,9 +156,9 @@ async fn from_a_user_to_a_session_that_appends_by_the_command_line_and_over_a_ki
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_lies_in_the_data_folder_and_a_lost_key_file_stops_a_start_that_has_no_pair() {
     let place = Place::new();
-    let server = place.start();
-    place.json(&server, &["user", "add", "app"]);
-    let key = place.json(&server, &["key", "add", "app"]).remove(0);
+    let server = start(&place);
+    json(&place, &server, &["user", "add", "app"]);
+    let key = json(&place, &server, &["key", "add", "app"]).remove(0);
     let app = client(&server, credentials(&key));
     who(&app).await.unwrap();
     server.stop();
@@ -195,18 +173,18 @@ async fn no_secret_lies_in_the_data_folder_and_a_lost_key_file_stops_a_start_tha
     }
     assert!(seen > 0);
 
-    std::fs::rename(place.key_file(), place.folder.path().join("elsewhere")).unwrap();
+    std::fs::rename(place.keys(), place.beside("elsewhere")).unwrap();
     let mut command = common::ossia();
     command.env_remove("OSSIA_ACCESS_KEY_ID").env_remove("OSSIA_ACCESS_KEY_SECRET");
     command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(place.data());
-    command.arg("--master-key-file").arg(place.key_file());
+    command.arg("--master-key-file").arg(place.keys());
     let output = command.stdin(Stdio::null()).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{errors}");
-    assert!(errors.contains(place.key_file().to_str().unwrap()), "{errors}");
-    assert!(!place.key_file().exists(), "none is made in its place");
-    std::fs::rename(place.folder.path().join("elsewhere"), place.key_file()).unwrap();
-    let server = place.start();
+    assert!(errors.contains(place.keys().to_str().unwrap()), "{errors}");
+    assert!(!place.keys().exists(), "none is made in its place");
+    std::fs::rename(place.beside("elsewhere"), place.keys()).unwrap();
+    let server = start(&place);
     let app = client(&server, credentials(&key));
     who(&app).await.unwrap();
     server.stop();
@@ -215,22 +193,22 @@ async fn no_secret_lies_in_the_data_folder_and_a_lost_key_file_stops_a_start_tha
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command_line_explains_who_may_do_what_and_why() {
     let place = Place::new();
-    let server = place.start();
+    let server = start(&place);
     server.client().create_bucket(CreateBucketRequest::new("logs")).await.unwrap();
     let document = r#"{"Version":"1","Statement":[
         {"Effect":"Allow","Action":"oss:PutObject","Resource":"acs:oss:*:*:logs/app/*",
          "Condition":{"IpAddress":{"acs:SourceIp":"10.0.0.0/8"}}},
         {"Effect":"Deny","Action":"oss:PutObject","Resource":"acs:oss:*:*:logs/app/old/*"}]}"#;
-    std::fs::write(place.folder.path().join("writer.json"), document).unwrap();
-    place.json(&server, &["user", "add", "app"]);
-    let key = place.json(&server, &["key", "add", "app"]).remove(0);
-    place.json(&server, &["policy", "add", "writer", "writer.json"]);
-    place.json(&server, &["policy", "attach", "writer", "--user", "app"]);
+    std::fs::write(place.beside("writer.json"), document).unwrap();
+    json(&place, &server, &["user", "add", "app"]);
+    let key = json(&place, &server, &["key", "add", "app"]).remove(0);
+    json(&place, &server, &["policy", "add", "writer", "writer.json"]);
+    json(&place, &server, &["policy", "attach", "writer", "--user", "app"]);
     let asked = |who, action, resource| {
         vec!["policy", "explain", "--who", who, "--action", action, "--resource", resource]
     };
     let explain = |arguments: &[&str]| {
-        let output = place.run(&server, arguments);
+        let output = run(&place, &server, arguments);
         let told = String::from_utf8(output.stdout).unwrap();
         let errors = String::from_utf8(output.stderr).unwrap();
         (output.status.code(), told.trim_end().to_owned(), errors)
@@ -270,16 +248,16 @@ async fn the_command_line_explains_who_may_do_what_and_why() {
 #[tokio::test]
 async fn who_may_only_append_does_so_by_the_command_line_too() {
     let place = Place::new();
-    let server = place.start();
-    place.json(&server, &["mb", "oss://logs"]);
-    place.json(&server, &["user", "add", "app"]);
-    let key = place.json(&server, &["key", "add", "app"]).remove(0);
+    let server = start(&place);
+    json(&place, &server, &["mb", "oss://logs"]);
+    json(&place, &server, &["user", "add", "app"]);
+    let key = json(&place, &server, &["key", "add", "app"]).remove(0);
     let policy = r#"{"Version":"1","Statement":[
         {"Effect":"Allow","Action":"oss:PutObject","Resource":"acs:oss:*:*:logs/app/*"}]}"#;
-    std::fs::write(place.folder.path().join("policy"), policy).unwrap();
-    std::fs::write(place.folder.path().join("line"), "a line\n").unwrap();
-    place.json(&server, &["policy", "add", "append-logs", "policy"]);
-    place.json(&server, &["policy", "attach", "append-logs", "--user", "app"]);
+    std::fs::write(place.beside("policy"), policy).unwrap();
+    std::fs::write(place.beside("line"), "a line\n").unwrap();
+    json(&place, &server, &["policy", "add", "append-logs", "policy"]);
+    json(&place, &server, &["policy", "attach", "append-logs", "--user", "app"]);
     let secret = |name: &str| key[name].as_str().unwrap().to_owned();
     let (id, secret) = (secret("AccessKeyId"), secret("AccessKeySecret"));
     let append = |object: &str| {
@@ -287,7 +265,7 @@ async fn who_may_only_append_does_so_by_the_command_line_too() {
         command.args(["append", object, "line", "--json"]);
         command.env("OSSIA_ENDPOINT", server.endpoint());
         command.env("OSSIA_ACCESS_KEY_ID", &id).env("OSSIA_ACCESS_KEY_SECRET", &secret);
-        command.current_dir(place.folder.path()).stdin(Stdio::null()).output().unwrap()
+        command.current_dir(place.path()).stdin(Stdio::null()).output().unwrap()
     };
     for end in [7, 14, 21] {
         let output = append("oss://logs/app/a.log");
@@ -299,6 +277,6 @@ async fn who_may_only_append_does_so_by_the_command_line_too() {
     let output = append("oss://logs/other.log");
     assert!(String::from_utf8_lossy(&output.stderr).contains("AccessDenied"));
     assert_ne!(output.status.code(), Some(0));
-    let listed = place.json(&server, &["ls", "oss://logs"]);
+    let listed = json(&place, &server, &["ls", "oss://logs"]);
     assert_eq!(listed.len(), 1, "{listed:?}");
 }

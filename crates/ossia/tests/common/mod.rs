@@ -6,7 +6,7 @@ pub(crate) mod wire;
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
@@ -42,6 +42,41 @@ pub(crate) fn ossia() -> Command {
     }
     command.env("OSSIA_ACCESS_KEY_ID", KEY_ID).env("OSSIA_ACCESS_KEY_SECRET", KEY_SECRET);
     command
+}
+
+/// A data folder and a key file of its own, side by side in a temporary folder.
+pub(crate) struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    pub(crate) fn new() -> Place {
+        Place { folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A path beside them.
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.beside("data")
+    }
+
+    pub(crate) fn keys(&self) -> PathBuf {
+        self.beside("keys")
+    }
+
+    /// A server on them, with more arguments.
+    pub(crate) fn start_with(&self, arguments: &[&str]) -> Server {
+        let keys = self.keys();
+        let own = ["--master-key-file", keys.to_str().unwrap()];
+        Server::start_with(&self.data(), &[&own[..], arguments].concat())
+    }
 }
 
 /// A running server. Dropping it kills it.

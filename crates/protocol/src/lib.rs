@@ -14,6 +14,7 @@ pub mod error;
 pub mod etag;
 pub mod form_data;
 pub mod names;
+pub mod network;
 pub mod operation;
 pub mod policy;
 pub mod query;

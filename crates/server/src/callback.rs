@@ -20,13 +20,16 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::connect::{HttpConnector, dns::Name};
-use ossia_protocol::callback::{Callback, CallbackUrl};
+use ossia_protocol::{
+    callback::{Callback, CallbackUrl},
+    network::Network,
+};
 use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
 use tower_service::Service;
 
 use crate::{
     config,
-    http::{Admission, Network, Own, Reserved},
+    http::{Admission, Own, Reserved},
 };
 
 /// Longest answer of an application server, in bytes.

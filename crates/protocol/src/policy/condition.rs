@@ -7,7 +7,7 @@ use super::{
     json::Json,
     pattern::{Glob, Letters, has_wildcard},
 };
-use crate::time;
+use crate::{network::Network, time};
 
 /// Pairs of tags.
 pub type TagPairs = [(String, String)];
@@ -223,46 +223,6 @@ impl Order {
             Order::Greater => given > wanted,
             Order::GreaterOrEqual => given >= wanted,
         }
-    }
-}
-
-/// A range of addresses, IPv4 ones as IPv6 maps them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Network {
-    base: u128,
-    mask: u128,
-}
-
-fn bits(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(v6) => v6.to_bits(),
-    }
-}
-
-impl Network {
-    fn parse(text: &str) -> Option<Network> {
-        let (address, length) = match text.split_once('/') {
-            Some((address, length)) => (address, Some(length.parse::<u32>().ok()?)),
-            None => (text, None),
-        };
-        let address: IpAddr = address.parse().ok()?;
-        let (most, offset) = if address.is_ipv4() { (32, 96) } else { (128, 0) };
-        let length = length.unwrap_or(most);
-        if length > most {
-            return None;
-        }
-        let mask = u128::MAX.checked_shl(128 - offset - length).unwrap_or(0);
-        Some(Network { base: bits(address) & mask, mask })
-    }
-
-    fn holds(self, address: IpAddr) -> bool {
-        bits(address) & self.mask == self.base
-    }
-
-    /// Every address there is, of one kind or of both.
-    fn is_everything(self) -> bool {
-        self.mask == 0 || self.mask == u128::MAX << 32
     }
 }
 

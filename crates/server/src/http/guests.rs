@@ -15,45 +15,8 @@ use std::{
     },
 };
 
+use ossia_protocol::network::{Network, bits};
 use tokio::sync::Semaphore;
-
-/// A range of addresses: `10.0.0.0/8`, `2001:db8::/32`, or one address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Network {
-    base: u128,
-    mask: u128,
-}
-
-/// IPv4 addresses as IPv6 maps them, so that there is one kind.
-fn bits(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(v6) => v6.to_bits(),
-    }
-}
-
-impl Network {
-    /// Reads it; `None` when it is no range of addresses.
-    pub(crate) fn parse(text: &str) -> Option<Network> {
-        let (address, length) = match text.split_once('/') {
-            Some((address, length)) => (address, Some(length.parse::<u32>().ok()?)),
-            None => (text, None),
-        };
-        let address: IpAddr = address.parse().ok()?;
-        let (most, offset) = if address.is_ipv4() { (32, 96) } else { (128, 0) };
-        let length = length.unwrap_or(most);
-        if length > most {
-            return None;
-        }
-        let mask = u128::MAX.checked_shl(128 - offset - length).unwrap_or(0);
-        Some(Network { base: bits(address) & mask, mask })
-    }
-
-    /// Whether an address is within it.
-    pub(crate) fn holds(&self, address: IpAddr) -> bool {
-        bits(address) & self.mask == self.base
-    }
-}
 
 /// What one address may take at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

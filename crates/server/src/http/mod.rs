@@ -31,7 +31,7 @@ mod tls;
 pub(crate) use admission::{Admission, Own, Reserved};
 pub(crate) use crowd::Crowd;
 pub(crate) use exchange::{Request, Service};
-pub(crate) use guests::{Guests, Network, Requests, Share};
+pub(crate) use guests::{Guests, Requests, Share};
 pub(crate) use intake::{BodyFault, Framing, Held, Tempo, UploadStream};
 pub(crate) use listener::{Front, FrontSettings};
 pub(crate) use pace::Pace;

@@ -197,7 +197,7 @@ func (s *suite1) looksForTheBucket() error {
 		fmt.Fprintf(mac, "HEAD\n\n\n%s\n/%s/", date, bucket)
 		signature := base64.StdEncoding.EncodeToString(mac.Sum(nil))
 		headers := map[string]string{"Date": date, "Authorization": "OSS " + keyID + ":" + signature}
-		status, told, _, err := fetch("HEAD", "http://localhost:"+port+"/"+bucket+"/", headers, "")
+		status, told, _, err := fetch("HEAD", scheme+"://localhost:"+port+"/"+bucket+"/", headers, "")
 		return status, told, err
 	}
 	there, _, err := head(s.name)

@@ -48,9 +48,9 @@ type suite1 struct {
 }
 
 func (s *suite1) connect(addressing, id, secret string) (*oss.Client, error) {
-	endpoint := "http://localhost:" + port
+	endpoint := scheme + "://localhost:" + port
 	if addressing == "cname" {
-		endpoint = "http://" + cnameHost + ":" + port
+		endpoint = scheme + "://" + cnameHost + ":" + port
 	}
 	return oss.New(endpoint, id, secret,
 		oss.AuthVersion(s.version), oss.Region(region), oss.HTTPClient(httpClient()),

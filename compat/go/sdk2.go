@@ -51,9 +51,9 @@ type suite2 struct {
 }
 
 func (s *suite2) connect(addressing, id, secret string) *oss.Client {
-	endpoint := "http://localhost:" + port
+	endpoint := scheme + "://localhost:" + port
 	if addressing == "cname" {
-		endpoint = "http://" + cnameHost + ":" + port
+		endpoint = scheme + "://" + cnameHost + ":" + port
 	}
 	return oss.NewClient(oss.LoadDefaultConfig().
 		WithRegion(region).

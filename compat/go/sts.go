@@ -34,7 +34,7 @@ type stsWorld struct {
 
 // here sends a request to the server under test.
 func here(request requests.AcsRequest) {
-	request.SetScheme("http")
+	request.SetScheme(scheme)
 	request.SetDomain("127.0.0.1:" + port)
 }
 
@@ -130,7 +130,7 @@ func (w *stsWorld) client(given *sts.Credentials) *oss.Client {
 	provider := osscredentials.NewStaticCredentialsProvider(given.AccessKeyId, given.AccessKeySecret, given.SecurityToken)
 	return oss.NewClient(oss.LoadDefaultConfig().
 		WithRegion(region).
-		WithEndpoint("http://localhost:" + port).
+		WithEndpoint(scheme + "://localhost:" + port).
 		WithCredentialsProvider(provider).
 		WithUsePathStyle(true).
 		WithHttpClient(httpClient()).
@@ -167,7 +167,7 @@ func (w *stsWorld) appends() error {
 	if next, err := w.append(given, "sts.log", 0); err != nil || next != 1 {
 		return fmt.Errorf("next position %d: %w", next, err)
 	}
-	client, err := oss1.New("http://127.0.0.1:"+port, given.AccessKeyId, given.AccessKeySecret,
+	client, err := oss1.New(scheme+"://127.0.0.1:"+port, given.AccessKeyId, given.AccessKeySecret,
 		oss1.SecurityToken(given.SecurityToken), oss1.ForcePathStyle(true), oss1.HTTPClient(httpClient()))
 	if err != nil {
 		return err

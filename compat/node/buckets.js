@@ -2,16 +2,16 @@
 // Buckets: create, describe, list, delete.
 
 const assert = require('assert');
-const { region } = require('./clients');
+const { region, scheme, endpoints } = require('./clients');
 const { refused } = require('./expect');
 
-module.exports = async function buckets({ oss, bucket, run, addressing }) {
+module.exports = async function buckets({ oss, bucket, run, skip, addressing }) {
   await run('describes the bucket', async () => {
     const info = (await oss.getBucketInfo(bucket)).bucket;
     assert.strictEqual(info.Name, bucket);
     assert.strictEqual(info.Location, `oss-${region}`);
-    assert.strictEqual(info.ExtranetEndpoint, `oss-${region}.aliyuncs.com`);
-    assert.strictEqual(info.IntranetEndpoint, `oss-${region}-internal.aliyuncs.com`);
+    assert.strictEqual(info.ExtranetEndpoint, endpoints.outside);
+    assert.strictEqual(info.IntranetEndpoint, endpoints.inside);
     assert.strictEqual(info.StorageClass, 'Standard');
     assert.strictEqual(info.AccessControlList.Grant, 'private');
     assert.ok(info.Owner.ID);
@@ -19,6 +19,11 @@ module.exports = async function buckets({ oss, bucket, run, addressing }) {
   });
 
   if (addressing === 'cname') return; // a custom domain serves one bucket and no service
+
+  if (addressing === 'ip' && scheme === 'https') {
+    skip('lists buckets', 'without a bucket ali-oss asks TLS for ".oss-REGION.aliyuncs.com", which is no name');
+    return;
+  }
 
   await run('lists buckets, one by prefix and page by page', async () => {
     const extra = [`${bucket}-a`, `${bucket}-b`];

@@ -6,6 +6,7 @@
 
 const dns = require('dns');
 const http = require('http');
+const https = require('https');
 
 const CASE_MS_MAX = 60_000;
 const counts = { passed: 0, failed: 0, skipped: 0 };
@@ -39,7 +40,7 @@ function explain(error) {
 /** Tells the server's log which case comes next, so that it says what each case did. */
 function announce(label, name) {
   const headers = { 'User-Agent': `case: ${label} / ${name}` };
-  return fetchUrl(`http://127.0.0.1:${process.env.OSSIA_PORT}/_ossia/health`, { headers });
+  return fetchUrl(`${process.env.OSSIA_SCHEME || 'http'}://127.0.0.1:${process.env.OSSIA_PORT}/_ossia/health`, { headers });
 }
 
 async function run(label, name, body) {
@@ -74,7 +75,8 @@ function close() {
 /** One plain request, for signed URLs: no SDK between the test and the wire. */
 function fetchUrl(url, { method = 'GET', headers = {}, body } = {}) {
   return new Promise((resolve, reject) => {
-    const request = http.request(url, { method, headers, agent: false }, response => {
+    const library = url.startsWith('https:') ? https : http;
+    const request = library.request(url, { method, headers, agent: false }, response => {
       const chunks = [];
       response.on('data', chunk => chunks.push(chunk));
       response.on('error', reject);

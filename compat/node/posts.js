@@ -3,6 +3,7 @@
 
 const assert = require('assert');
 const http = require('http');
+const { port, scheme } = require('./clients');
 const { fetchUrl } = require('./harness');
 
 /** An application server on loopback, which the server under test is told it may call. */
@@ -53,7 +54,7 @@ module.exports = async function posts({ oss, signature, addressing, bucket, run 
           success_action_status: '201',
           'x-oss-meta-a': 'b'
         };
-        const target = `http://127.0.0.1:${process.env.OSSIA_PORT}/${bucket}/`;
+        const target = `${scheme}://127.0.0.1:${port}/${bucket}/`;
         const { headers, body } = form(fields, 'a.txt', 'hello');
         const answer = await fetchUrl(target, { method: 'POST', headers, body });
         assert.strictEqual(answer.status, 201, answer.body.toString());

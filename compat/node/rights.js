@@ -2,7 +2,7 @@
 // What appending needs: oss:PutObject on the key, and oss:PutObjectTagging too where the append brings tags.
 
 const assert = require('assert');
-const { client } = require('./clients');
+const { client, scheme } = require('./clients');
 const { refused, content } = require('./expect');
 const { ram } = require('./rpc');
 
@@ -99,6 +99,16 @@ module.exports = async function rights({ signature, addressing, bucket, oss, run
       await oss.append('logs/secret/b', Buffer.from('by the owner'));
       await oss.deleteBucketPolicy(bucket);
       await append('logs/secret/b', '.', { position: 12 });
+    });
+    await run('may append by TLS alone where the bucket says so', async () => {
+      await user.may(allow(['oss:PutObject'], logs));
+      const Condition = { Bool: { 'acs:SecureTransport': ['false'] } };
+      const Statement = [{ ...deny(['oss:*'], all), Principal: ['*'], Condition }];
+      await oss.putBucketPolicy(bucket, { Version: '1', Statement });
+      const told = append('logs/secure', 'one', { headers: { 'X-Forwarded-Proto': 'https' } });
+      if (scheme === 'https') await told;
+      else await denied(told);
+      await oss.deleteBucketPolicy(bucket);
     });
   } finally {
     await oss.deleteBucketPolicy(bucket);

@@ -2,10 +2,10 @@
 // Users, roles and policies, by plain requests in the RPC style: ali-oss has none for them.
 
 const crypto = require('crypto');
-const http = require('http');
-const { port } = require('./clients');
+const { port, scheme } = require('./clients');
+const { request: send } = require(scheme);
 
-const endpoint = `http://127.0.0.1:${port}`;
+const endpoint = `${scheme}://127.0.0.1:${port}`;
 const root = { id: process.env.OSSIA_ACCESS_KEY_ID, secret: process.env.OSSIA_ACCESS_KEY_SECRET };
 
 const encode = text =>
@@ -33,7 +33,7 @@ function rpc(key, version, action, parameters) {
     .digest('base64');
   const body = `${canonical}&Signature=${encode(signature)}`;
   return new Promise((resolve, reject) => {
-    const request = http.request(
+    const request = send(
       endpoint,
       { method: 'POST', headers: { 'content-type': 'application/x-www-form-urlencoded' } },
       answer => {

@@ -15,6 +15,8 @@ KEY_SECRET = os.environ['OSSIA_ACCESS_KEY_SECRET']
 DOMAIN = os.environ['OSSIA_DOMAIN']
 CNAME_HOST = os.environ['OSSIA_CNAME_HOST']
 CNAME_BUCKET = os.environ['OSSIA_CNAME_BUCKET']
+# The scheme of every request; with `https` the SDKs find their trust by the environment.
+SCHEME = os.environ.get('OSSIA_SCHEME', 'http')
 REGION = os.environ.get('OSSIA_REGION', 'cn-hangzhou')
 
 # CRC-64/XZ of the text.
@@ -64,7 +66,7 @@ class Room:
 
     def run(self, name, body):
         # Tells the server's log which case comes next, so that it says what each case did.
-        fetch(f'http://127.0.0.1:{PORT}/_ossia/health', headers={'User-Agent': f'case: {self.label} / {name}'})
+        fetch(f'{SCHEME}://127.0.0.1:{PORT}/_ossia/health', headers={'User-Agent': f'case: {self.label} / {name}'})
         try:
             body()
         except Exception as error:  # a case may fail in any way, and the next ones still run
@@ -102,7 +104,8 @@ def check(condition, about):
 def fetch(url, method='GET', headers=None, body=None):
     """One plain request, for signed URLs: no SDK between the test and the wire."""
     parts = urllib.parse.urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=60)
+    kind = http.client.HTTPSConnection if parts.scheme == 'https' else http.client.HTTPConnection
+    connection = kind(parts.hostname, parts.port, timeout=60)
     try:
         target = parts.path + ('?' + parts.query if parts.query else '')
         connection.request(method, target, body=body, headers=headers or {})

@@ -9,7 +9,7 @@ from oss2 import exceptions
 from oss2.headers import OSS_OBJECT_TAGGING
 
 from harness import (CNAME_BUCKET, CNAME_HOST, CRC_HELLO, CRC_HELLO_WORLD, DOMAIN, KEY_ID, KEY_SECRET, ODD_KEYS,
-                     PORT, REGION, Room, check, equal, fetch)
+                     PORT, REGION, SCHEME, Room, check, equal, fetch)
 from callbacks import oss2_cases
 from oss2_configs import config_cases
 from oss2_versions import version_cases
@@ -28,16 +28,16 @@ def run():
 def _bucket(signature, addressing, name, key_id=KEY_ID, secret=KEY_SECRET):
     # oss2 takes `localhost` and addresses for path style by itself, so virtual hosts need another name.
     endpoint = {
-        'path': f'http://127.0.0.1:{PORT}',
-        'virtual': f'http://{DOMAIN}:{PORT}',
-        'cname': f'http://{CNAME_HOST}:{PORT}',
+        'path': f'{SCHEME}://127.0.0.1:{PORT}',
+        'virtual': f'{SCHEME}://{DOMAIN}:{PORT}',
+        'cname': f'{SCHEME}://{CNAME_HOST}:{PORT}',
     }[addressing]
     return oss2.Bucket(AUTHS[signature](key_id, secret), endpoint, name, region=REGION,
                        is_cname=addressing == 'cname', is_path_style=addressing == 'path')
 
 
 def _service(signature, addressing):
-    endpoint = f'http://{DOMAIN}:{PORT}' if addressing == 'virtual' else f'http://127.0.0.1:{PORT}'
+    endpoint = f'{SCHEME}://{DOMAIN}:{PORT}' if addressing == 'virtual' else f'{SCHEME}://127.0.0.1:{PORT}'
     return oss2.Service(AUTHS[signature](KEY_ID, KEY_SECRET), endpoint, region=REGION,
                         is_path_style=addressing == 'path')
 

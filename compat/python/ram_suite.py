@@ -3,6 +3,7 @@
 aliyun-python-sdk-sts signs in the RPC style 1.0, alibabacloud_sts20150401 and alibabacloud_ram20150501 by ACS3.
 """
 import json
+import os
 import time
 
 import alibabacloud_oss_v2 as oss
@@ -14,12 +15,13 @@ from alibabacloud_sts20150401.client import Client as StsClient
 from alibabacloud_tea_openapi import models as openapi
 from aliyunsdkcore.acs_exception.exceptions import ServerException
 from aliyunsdkcore.client import AcsClient
+from aliyunsdkcore.http import protocol_type
 from aliyunsdksts.request.v20150401 import AssumeRoleRequest, GetCallerIdentityRequest
 from darabonba.exceptions import DaraException
 
-from harness import KEY_ID, KEY_SECRET, PORT, REGION, Room, check, equal
+from harness import KEY_ID, KEY_SECRET, PORT, REGION, SCHEME, Room, check, equal
 
-ENDPOINT = f'http://127.0.0.1:{PORT}'
+ENDPOINT = f'{SCHEME}://127.0.0.1:{PORT}'
 BUCKET = 'compat-python-sts'
 EVERYTHING = '{"Version":"1","Statement":[{"Effect":"Allow","Action":"oss:*","Resource":"*"}]}'
 NOTHING = '{"Version":"1","Statement":[{"Effect":"Deny","Action":"oss:*","Resource":"*"}]}'
@@ -33,7 +35,7 @@ def config(key_id, secret, token=None):
         access_key_secret=secret,
         security_token=token,
         endpoint=f'127.0.0.1:{PORT}',
-        protocol='http',
+        protocol=SCHEME,
     )
 
 
@@ -116,11 +118,12 @@ def run_rpc(world):
     room = Room('aliyun-python-sdk-sts', 'rpc1', 'path')
 
     def client(key):
-        return AcsClient(*key, REGION, port=int(PORT))
+        return AcsClient(*key, REGION, port=int(PORT), verify=os.environ.get('REQUESTS_CA_BUNDLE'))
 
     def call(key, request):
         request.set_endpoint('127.0.0.1')
-        request.set_protocol_type('http')
+        # It compares by identity.
+        request.set_protocol_type(getattr(protocol_type, SCHEME.upper()))
         return json.loads(client(key).do_action_with_exception(request))
 
     def assume(key=None, **more):

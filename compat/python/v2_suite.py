@@ -10,7 +10,7 @@ from alibabacloud_oss_v2 import exceptions
 from alibabacloud_oss_v2.filelike import PathError
 
 from harness import (CNAME_BUCKET, CNAME_HOST, CRC_HELLO, CRC_HELLO_WORLD, DOMAIN, KEY_ID, KEY_SECRET, ODD_KEYS,
-                     PORT, REGION, Room, check, equal, fetch)
+                     PORT, REGION, SCHEME, Room, check, equal, fetch)
 from callbacks import v2_cases
 from v2_configs import config_cases
 from v2_lifetimes import lifetime_cases
@@ -25,10 +25,12 @@ def run():
 
 
 def _client(signature, addressing, key_id=KEY_ID, secret=KEY_SECRET):
-    host = CNAME_HOST if addressing == 'cname' else 'localhost'
+    # No certificate may stand for every name below a top level one.
+    own = DOMAIN if SCHEME == 'https' and addressing == 'virtual' else 'localhost'
+    host = CNAME_HOST if addressing == 'cname' else own
     return oss.Client(oss.Config(
         region=REGION,
-        endpoint=f'http://{host}:{PORT}',
+        endpoint=f'{SCHEME}://{host}:{PORT}',
         signature_version=signature,
         credentials_provider=oss.credentials.StaticCredentialsProvider(key_id, secret),
         use_path_style=addressing == 'path',

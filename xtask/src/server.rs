@@ -50,7 +50,10 @@ impl Server {
             .spawn()
             .map_err(|error| format!("{}: {error}", process::shown(&command)))?;
         let mut server = Server { child, data, log: log.to_owned(), port: 0 };
-        match server.listening().and_then(|()| healthy(server.port)) {
+        // Behind TLS the first case of a suite asks for the health.
+        let tls = arguments.iter().any(|argument| argument == "--tls-cert");
+        let health = |port| if tls { Ok(()) } else { healthy(port) };
+        match server.listening().and_then(|()| health(server.port)) {
             Ok(()) => Ok(server),
             Err(error) => Err(format!("{error}; its log ends:\n{}", process::tail(log, 20))),
         }
@@ -108,7 +111,8 @@ impl Drop for Server {
 
 /// The port in a listening line, wherever in the line it stands.
 fn port(line: &str) -> Option<u16> {
-    let (_, rest) = line.split_once("listening on http://127.0.0.1:")?;
+    let (_, rest) = line.split_once("listening on http")?;
+    let rest = rest.strip_prefix('s').unwrap_or(rest).strip_prefix("://127.0.0.1:")?;
     let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
     digits.parse().ok().filter(|port| *port != 0)
 }
@@ -139,6 +143,7 @@ mod tests {
     fn the_port_is_found_anywhere_in_the_listening_line() {
         assert_eq!(port("listening on http://127.0.0.1:9000"), Some(9000));
         assert_eq!(port("  Ossia is listening on http://127.0.0.1:41234/ (memory)"), Some(41234));
+        assert_eq!(port("listening on https://127.0.0.1:9000"), Some(9000));
         for line in [
             "listening on http://127.0.0.1:0",
             "listening on 127.0.0.1:9000",

@@ -16,6 +16,9 @@ const DOWNLOAD_MAX: Duration = Duration::from_secs(600);
 /// Pinned like the SDKs themselves.
 const MAVEN_COPY: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies";
 
+/// Of a file that holds nothing secret, because there must be one.
+const TRUST_PASSWORD: &str = "trusted";
+
 /// A runtime with its SDKs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Suite {
@@ -78,10 +81,60 @@ impl Suite {
         arguments.extend(["--set".to_owned(), "callback.allowed=127.0.0.1".to_owned()]);
         // Temporary credentials that a test can see the end of.
         arguments.extend(["--set".to_owned(), "ram.session_seconds_min=1".to_owned()]);
+        // A log that comes while a case empties its bucket would keep the bucket.
+        arguments.extend(["--set".to_owned(), "logging.flush_ms=3600000".to_owned()]);
         if matches!(self, Suite::Python | Suite::Java) {
             arguments.extend(["--domain".to_owned(), DOMAIN.to_owned()]);
         }
         arguments
+    }
+
+    /// What its server is started with beside that, to speak TLS.
+    pub(crate) fn tls_arguments(self) -> Vec<String> {
+        let file = |name: &str| tls_file(name).display().to_string();
+        let mut arguments = ["--tls-cert", &file("server.pem"), "--tls-key", &file("server.key")]
+            .map(str::to_owned)
+            .to_vec();
+        // Its SDK takes no certificate for every name below `localhost`.
+        if self == Suite::Node {
+            arguments.extend(["--domain".to_owned(), DOMAIN.to_owned()]);
+        }
+        arguments
+    }
+
+    /// Makes the program of [`Suite::program`] speak TLS, and trust the server's certificate.
+    pub(crate) fn trust(self, command: &mut Command) -> Outcome<()> {
+        let ca = tls_file("ca.pem");
+        command.env("OSSIA_SCHEME", "https").env("OSSIA_CA", &ca);
+        match self {
+            Suite::Node | Suite::Browser => command.env("NODE_EXTRA_CA_CERTS", &ca),
+            Suite::Python => command.env("REQUESTS_CA_BUNDLE", &ca).env("SSL_CERT_FILE", &ca),
+            Suite::Java => {
+                let store = self.folder().join("trust.p12");
+                let _ = fs::remove_file(&store);
+                let mut keytool = Command::new("keytool");
+                keytool.args([
+                    "-importcert",
+                    "-noprompt",
+                    "-alias",
+                    "ossia",
+                    "-storetype",
+                    "PKCS12",
+                ]);
+                keytool.args(["-storepass", TRUST_PASSWORD, "-keystore"]).arg(&store);
+                keytool.arg("-file").arg(&ca);
+                if !process::succeeds(&mut keytool)? {
+                    return Err("no store of trusted certificates could be made".to_owned());
+                }
+                let options = format!(
+                    "-Djavax.net.ssl.trustStore={} -Djavax.net.ssl.trustStorePassword={TRUST_PASSWORD}",
+                    store.display()
+                );
+                command.env("JDK_JAVA_OPTIONS", options)
+            }
+            Suite::Go | Suite::Opendal | Suite::Ossutil => command.env("SSL_CERT_FILE", &ca),
+        };
+        Ok(())
     }
 
     fn source(self) -> PathBuf {
@@ -273,6 +326,11 @@ impl Suite {
         };
         command
     }
+}
+
+/// An authority made for the tests, whose key nobody keeps, and the certificate that it has signed, good for a hundred years.
+fn tls_file(name: &str) -> PathBuf {
+    tree::root().join("compat/tls").join(name)
 }
 
 /// Where the node suite installs its SDK.

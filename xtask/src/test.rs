@@ -21,6 +21,8 @@ pub(crate) struct Choice {
     suites: Vec<Suite>,
     /// One suite once more, over the engine that keeps everything in memory.
     memory: bool,
+    /// The suites of some SDKs once more, behind TLS.
+    tls: bool,
     /// The benches in their short form.
     benches: bool,
     /// Every fuzz target for a minute.
@@ -34,12 +36,16 @@ pub(crate) struct Choice {
 /// The suite that visits the memory engine too: the quickest one that covers append and seal.
 const MEMORY_SUITE: Suite = Suite::Go;
 
+/// The suites that visit TLS too; Go's speaks HTTP/2 there.
+const TLS_SUITES: [Suite; 4] = [Suite::Node, Suite::Python, Suite::Go, Suite::Java];
+
 impl Choice {
     pub(crate) fn sdks() -> Choice {
         Choice {
             rust: false,
             suites: Suite::ALL.to_vec(),
             memory: false,
+            tls: false,
             benches: false,
             fuzz: false,
             sim: false,
@@ -61,6 +67,7 @@ impl Choice {
             return Ok(Choice {
                 rust: true,
                 memory: true,
+                tls: true,
                 benches: true,
                 fuzz: true,
                 sim: true,
@@ -79,6 +86,7 @@ impl Choice {
                 Some(suite) => choice.suites.push(suite),
                 None if name == "rust" => choice.rust = true,
                 None if name == "memory" => choice.memory = true,
+                None if name == "tls" => choice.tls = true,
                 None if name == "benches" => choice.benches = true,
                 None if name == "fuzz" => choice.fuzz = true,
                 None if name == "sim" => choice.sim = true,
@@ -108,13 +116,13 @@ pub(crate) fn run(choice: &Choice) -> Outcome<bool> {
     if choice.fuzz {
         parts.push(timed("fuzz", |_| fuzz::totals(&fuzz::Choice::all())));
     }
-    if choice.memory || choice.benches || choice.sim || !choice.suites.is_empty() {
+    if choice.memory || choice.tls || choice.benches || choice.sim || !choice.suites.is_empty() {
         match binary() {
             Ok(binary) => {
                 for suite in &choice.suites {
                     let run = |remarks: &mut Vec<String>| {
                         let mut own = Vec::new();
-                        let totals = one_suite(*suite, &binary, &[], &mut own, remarks)?;
+                        let totals = one_suite(*suite, &binary, &Way::Plain, &mut own, remarks)?;
                         let log = fs::read(suite.folder().join("server.log")).unwrap_or_default();
                         if !own.is_empty() {
                             seen.add(&String::from_utf8_lossy(&log), &own);
@@ -137,11 +145,20 @@ pub(crate) fn run(choice: &Choice) -> Outcome<bool> {
                     }));
                 }
                 if choice.memory {
-                    let memory = ["--memory".to_owned()];
                     let run = |remarks: &mut Vec<String>| {
-                        one_suite(MEMORY_SUITE, &binary, &memory, &mut Vec::new(), remarks)
+                        one_suite(MEMORY_SUITE, &binary, &Way::Memory, &mut Vec::new(), remarks)
                     };
                     parts.push(timed("memory", run));
+                }
+                if choice.tls {
+                    parts.push(timed("tls", |remarks| {
+                        let mut totals = Totals::default();
+                        for suite in TLS_SUITES {
+                            let cases = &mut Vec::new();
+                            totals.add(one_suite(suite, &binary, &Way::Tls, cases, remarks)?);
+                        }
+                        Ok(totals)
+                    }));
                 }
                 if choice.sim {
                     parts.push(timed("sim", |remarks| sim::short(&binary, remarks)));
@@ -235,10 +252,20 @@ pub(crate) fn binary() -> Outcome<PathBuf> {
     }
 }
 
+/// What is special about a suite's server.
+enum Way {
+    /// The embedded engine, without TLS.
+    Plain,
+    /// The engine that keeps everything in memory.
+    Memory,
+    /// Behind TLS.
+    Tls,
+}
+
 fn one_suite(
     suite: Suite,
     binary: &Path,
-    engine: &[String],
+    way: &Way,
     cases: &mut Vec<Case>,
     remarks: &mut Vec<String>,
 ) -> Outcome<Totals> {
@@ -249,9 +276,17 @@ fn one_suite(
     }
     suite.prepare()?;
     let folder = suite.folder();
-    let arguments = [&suite.server_arguments(), engine].concat();
+    let own = match way {
+        Way::Plain => Vec::new(),
+        Way::Memory => vec!["--memory".to_owned()],
+        Way::Tls => suite.tls_arguments(),
+    };
+    let arguments = [suite.server_arguments(), own].concat();
     let server = Server::start(binary, &arguments, suite.name(), &folder.join("server.log"))?;
     let mut command = suite.program();
+    if matches!(way, Way::Tls) {
+        suite.trust(&mut command)?;
+    }
     command
         .env("OSSIA_PORT", server.port.to_string())
         .env("OSSIA_ACCESS_KEY_ID", KEY_ID)
@@ -330,6 +365,7 @@ mod tests {
             Ok(Choice {
                 rust: true,
                 memory: true,
+                tls: true,
                 benches: true,
                 fuzz: true,
                 sim: true,
@@ -345,6 +381,7 @@ mod tests {
         assert_eq!(choice, Ok(wanted));
         assert!(parse(&["--only=benches"]).unwrap().benches);
         assert!(parse(&["--only=fuzz"]).unwrap().fuzz);
+        assert!(parse(&["--only=tls"]).unwrap().tls);
         assert!(parse(&["--only=sim"]).unwrap().sim);
         for wrong in [&["--only"][..], &["--only", "perl"], &["node"]] {
             assert!(parse(wrong).is_err(), "{wrong:?}");

@@ -13,6 +13,7 @@ import java.util.List;
 /** The ways in which the SDK can be pointed at a server on this machine. */
 final class Clients {
     static final String PORT = env("OSSIA_PORT");
+    static final String SCHEME = System.getenv().getOrDefault("OSSIA_SCHEME", "http");
     static final String DOMAIN = env("OSSIA_DOMAIN");
     static final String CNAME_HOST = env("OSSIA_CNAME_HOST");
     static final String CNAME_BUCKET = env("OSSIA_CNAME_BUCKET");
@@ -79,7 +80,7 @@ final class Clients {
             default -> throw new IllegalArgumentException(addressing);
         }
         return OSSClientBuilder.create()
-                .endpoint("http://" + host + ":" + PORT)
+                .endpoint(SCHEME + "://" + host + ":" + PORT)
                 .credentialsProvider(new DefaultCredentialProvider(id, secret))
                 .clientConfiguration(configuration)
                 .region(REGION)

@@ -43,7 +43,7 @@ final class Room {
     /** Tells the server's log which case comes next, so that it says what each case did. */
     private void announce(String name) {
         try {
-            URI health = URI.create("http://127.0.0.1:" + Clients.PORT + "/_ossia/health");
+            URI health = URI.create(Clients.SCHEME + "://127.0.0.1:" + Clients.PORT + "/_ossia/health");
             URLConnection connection = health.toURL().openConnection();
             connection.setRequestProperty("User-Agent", "case: " + label + " / " + name);
             connection.getInputStream().close();

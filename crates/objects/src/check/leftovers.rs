@@ -1,18 +1,20 @@
-//! What is there and should not be: content that no head names, records that name nothing, blobs that nobody names.
+//! What is there and should not be: content that no head names, records that name nothing, data keys and blobs that nobody
+//! names.
 
 use std::collections::HashSet;
 
+use bytes::Bytes;
 use ossia_store::{BlobId, Partition, successor};
 
 use super::{Checker, Finding, LEFT, PAGE, RECORD, StoreCheck, Walked, add};
 use crate::{
     Failure, intake,
     keys::{self, ContentId},
-    records::{Extent, Head, Part, Reference, Source, Stored, Tombstone},
+    records::{Extent, Head, Leftover, Part, Reference, Source, Stored, Tombstone, Upload},
 };
 
-/// Contents kept in memory at once; with more the partition is walked several times, each time for a part of them.
-const CONTENTS_MAX: u64 = 1 << 20;
+/// Ids kept in memory at once; with more the partition is walked several times, each time for a part of them.
+const NAMES_MAX: u64 = if cfg!(test) { 8 } else { 1 << 20 };
 /// Unnamed blobs told one by one; the rest is counted.
 const UNNAMED_MAX: usize = 100_000;
 /// The tags of records that a bucket's partition may have, in order.
@@ -28,6 +30,7 @@ impl Checker {
         self.references(bucket, partition).await?;
         self.tombstones(bucket, partition).await?;
         self.contents(bucket, partition).await?;
+        self.data_keys(bucket, partition).await?;
         self.strangers(partition, TAGS, Some(bucket)).await
     }
 
@@ -101,56 +104,77 @@ impl Checker {
 
     /// Every content has one head, part or upload that makes it, or a tombstone.
     async fn contents(&self, bucket: &Walked, partition: Partition) -> Result<(), Failure> {
-        let (mut pass, mut passes) = (0, 1);
-        while pass < passes {
-            let mut named = HashSet::new();
-            let mut seen = 0_u64;
-            let mut tags = [keys::HEAD, keys::OLDER, keys::PART].into_iter();
-            let mut tag = tags.next().unwrap_or(keys::HEAD);
-            let mut next = Some(keys::tagged(tag, &[]));
-            while let Some(start) = next {
-                let (page, resume) = self.page(partition, start, successor(&[tag]), PAGE).await?;
-                for (key, record) in page {
-                    let content = match tag {
-                        keys::HEAD | keys::OLDER => {
-                            Head::decode(&record.value).ok().and_then(|head| head.content_id())
-                        }
-                        _ => Part::decode(&record.value).ok().map(|part| part.content),
-                    };
-                    let Some(content) = content else { continue };
-                    seen += 1;
-                    if part(content, passes) == pass && !named.insert(content) {
-                        let (key, _) = super::object_key(&key);
-                        let what = format!("the content of {key:?} is another object's, too");
-                        self.left(bucket, None, what, RECORD);
-                    }
-                }
-                if passes == 1 && named.len() as u64 > CONTENTS_MAX {
-                    // Counted to the end, then taken in parts.
-                    named = HashSet::new();
-                    passes = u64::MAX;
-                }
-                next = resume;
-                if next.is_none()
-                    && let Some(more) = tags.next()
-                {
-                    tag = more;
-                    next = Some(keys::tagged(tag, &[]));
-                }
-            }
-            if passes == u64::MAX {
-                (pass, passes) = (0, seen.div_ceil(CONTENTS_MAX).max(2));
-                continue;
-            }
+        let mut parts = Parts::default();
+        while let Some(named) = self.names(bucket, partition, &CONTENTS, &mut parts).await? {
             for tag in [keys::EXTENT, keys::PACKED] {
-                self.unnamed_contents(bucket, partition, tag, &|content| {
-                    part(content, passes) != pass || named.contains(&content)
-                })
-                .await?;
+                self.unnamed_contents(bucket, partition, tag, &|id| named.may_hold(id)).await?;
             }
-            pass += 1;
         }
         Ok(())
+    }
+
+    /// Every data key belongs to an object or an upload, or goes with what was let go.
+    async fn data_keys(&self, bucket: &Walked, partition: Partition) -> Result<(), Failure> {
+        let mut parts = Parts::default();
+        while let Some(named) = self.names(bucket, partition, &DATA_KEYS, &mut parts).await? {
+            let mut next = Some(keys::tagged(keys::DATA_KEY, &[]));
+            while let Some(start) = next {
+                let end = successor(&[keys::DATA_KEY]);
+                let (page, resume) = self.page(partition, start, end, PAGE).await?;
+                for (key, _) in page {
+                    let Some(id) = keys::data_key_id(&key) else {
+                        self.left(bucket, None, "a data key's key is no id".into(), RECORD);
+                        continue;
+                    };
+                    if !named.may_hold(id) {
+                        let id = u128::from_be_bytes(id.0);
+                        let what = format!("no object names the data key {id:032x}");
+                        self.left(bucket, None, what, LEFT);
+                    }
+                }
+                next = resume;
+            }
+        }
+        Ok(())
+    }
+
+    /// What records of some kinds name, the next part of it; `None` after the last one.
+    async fn names(
+        &self,
+        bucket: &Walked,
+        partition: Partition,
+        who: &Who,
+        parts: &mut Parts,
+    ) -> Result<Option<Named>, Failure> {
+        while parts.next < parts.count {
+            let (mut named, mut seen) = (Named { ids: HashSet::new(), part: *parts }, 0_u64);
+            for &tag in who.tags {
+                let mut next = Some(keys::tagged(tag, &[]));
+                while let Some(start) = next {
+                    let (page, resume) =
+                        self.page(partition, start, successor(&[tag]), PAGE).await?;
+                    for (key, record) in page {
+                        let Some(id) = (who.names)(tag, &record.value) else { continue };
+                        seen += 1;
+                        let full = parts.count == 1 && seen > NAMES_MAX;
+                        if !full && named.is_of_part(id) && !named.ids.insert(id) && who.once {
+                            let (key, _) = super::object_key(&key);
+                            let what = format!("the content of {key:?} is another object's, too");
+                            self.left(bucket, None, what, RECORD);
+                        }
+                    }
+                    next = resume;
+                }
+            }
+            if parts.count == 1 && seen > NAMES_MAX {
+                // Counted to the end, then taken in parts.
+                parts.count = seen.div_ceil(NAMES_MAX).max(2);
+                continue;
+            }
+            parts.next += 1;
+            return Ok(Some(named));
+        }
+        Ok(None)
     }
 
     async fn unnamed_contents(
@@ -193,7 +217,7 @@ impl Checker {
         tags: &[u8],
         bucket: Option<&Walked>,
     ) -> Result<(), Failure> {
-        let mut from = bytes::Bytes::new();
+        let mut from = Bytes::new();
         for &tag in tags.iter().chain([&0xff]) {
             let end = (tag != 0xff).then(|| keys::tagged(tag, &[]));
             let (page, _) = self.page(partition, from, end, 8).await?;
@@ -208,10 +232,64 @@ impl Checker {
     }
 }
 
-/// The part of so many that a content is in.
-fn part(content: ContentId, parts: u64) -> u64 {
-    let [.., a, b, c, d, e, f, g, h] = content.0;
-    u64::from_be_bytes([a, b, c, d, e, f, g, h]) % parts
+/// Records that name something by its id.
+struct Who {
+    tags: &'static [u8],
+    /// What a record names, by its tag and its bytes; one that cannot be read names nothing, and is told of elsewhere.
+    names: fn(u8, &Bytes) -> Option<ContentId>,
+    /// Nothing may be named twice.
+    once: bool,
+}
+
+const CONTENTS: Who = Who {
+    tags: &[keys::HEAD, keys::OLDER, keys::PART],
+    names: |tag, record| match tag {
+        keys::PART => Some(Part::decode(record).ok()?.content),
+        _ => Head::decode(record).ok()?.content_id(),
+    },
+    once: true,
+};
+
+const DATA_KEYS: Who = Who {
+    tags: &[keys::HEAD, keys::OLDER, keys::UPLOAD, keys::LEFTOVER, keys::TOMBSTONE],
+    names: |tag, record| match tag {
+        keys::UPLOAD => Upload::decode(record).ok()?.key,
+        keys::LEFTOVER => Leftover::decode(record).ok()?.key,
+        keys::TOMBSTONE => Tombstone::decode(record).ok()?.key,
+        _ => Some(Head::decode(record).ok()?.sealing?.key),
+    },
+    once: false,
+};
+
+/// Ids are taken in so many parts, and this one comes next.
+#[derive(Clone, Copy)]
+struct Parts {
+    next: u64,
+    count: u64,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Self { next: 0, count: 1 }
+    }
+}
+
+/// What is named, of one part of all ids.
+struct Named {
+    ids: HashSet<ContentId>,
+    part: Parts,
+}
+
+impl Named {
+    fn is_of_part(&self, id: ContentId) -> bool {
+        let [.., a, b, c, d, e, f, g, h] = id.0;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h]) % self.part.count == self.part.next
+    }
+
+    /// Whether it is named, or is of another part.
+    fn may_hold(&self, id: ContentId) -> bool {
+        !self.is_of_part(id) || self.ids.contains(&id)
+    }
 }
 
 impl StoreCheck {

@@ -284,6 +284,48 @@ async fn after_a_rotation_every_data_key_is_sealed_anew_and_nothing_changes_that
 }
 
 #[tokio::test]
+async fn a_data_key_that_nothing_names_is_found_and_no_other_one() {
+    let world = World::new(plain(1), settings()).await;
+    let (long, short) = (pattern(LONG, 4), pattern(60, 5));
+    fill(&world, &long, &short).await;
+    for at in 0..10 {
+        world.put_encrypted(&format!("more/{at}"), &short).await;
+    }
+    // Under way, over and let go: their keys are named by other records than heads.
+    let upload = InitiateUploadInput {
+        bucket: logs(),
+        key: key("open"),
+        creation: encrypted(),
+        acl: None,
+        sequential: false,
+        forbid_overwrite: false,
+    };
+    world.objects.initiate_upload(upload).await.unwrap();
+    world.objects.delete(&logs(), &key("blob")).await.unwrap();
+    assert_eq!(world.findings().await, [""; 0]);
+
+    let partition = keys::partition(1, 1, &key("copy"));
+    let of_copy = keys::head(&key("copy"));
+    let head = world.store.get(partition, of_copy.clone()).await.unwrap().unwrap();
+    let used = Head::decode(&head.value).unwrap().sealing.unwrap().key;
+    run_plain(&*world.store, partition, vec![], move |_| {
+        let mut writes = Writes::none();
+        writes.delete(of_copy.clone());
+        Ok((writes, ()))
+    })
+    .await
+    .unwrap();
+    let found = world.findings().await;
+    let id = u128::from_be_bytes(used.0);
+    let wanted = format!("no object names the data key {id:032x}");
+    let of_keys = found.iter().filter(|finding| finding.contains("data key"));
+    assert_eq!(of_keys.filter(|finding| finding.contains(&wanted)).count(), 1, "{found:?}");
+    let of_contents =
+        found.iter().filter(|finding| finding.contains("no object names the content"));
+    assert_eq!((of_contents.count(), found.len()), (1, 2), "{found:?}");
+}
+
+#[tokio::test]
 async fn without_its_master_key_what_is_encrypted_is_refused_and_everything_else_is_served() {
     let world = World::new(plain(1), settings()).await;
     let (long, short) = (pattern(LONG, 4), pattern(60, 5));

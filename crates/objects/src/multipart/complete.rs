@@ -147,7 +147,21 @@ impl Core {
                 // Which hash goes on where is not told by the parts, so they are read: no more than a put may bring.
                 true => {
                     let md5 = self.md5_of(work.partition, content, found.key, plan.length);
-                    Some(md5.await?)
+                    match md5.await {
+                        Ok(md5) => Some(md5),
+                        Err(failure) => {
+                            let now = self.find_upload::<CompleteUploadError>(
+                                &work.place,
+                                &work.key,
+                                work.id,
+                            );
+                            // Nothing is reclaimed as long as the upload stands with it; what ends an upload waits for no reader.
+                            if now.await?.staged == Some(content) {
+                                return Err(failure.into());
+                            }
+                            continue;
+                        }
+                    }
                 }
                 false => None,
             };

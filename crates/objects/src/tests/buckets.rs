@@ -5,11 +5,13 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use super::support::{World, in_every_world, key, logs, modes, name, plain, settings};
+use super::support::{World, body, in_every_world, key, logs, modes, name, plain, settings};
 use crate::{
-    AppendError, BucketError, BucketSetting, CreateBucketError, CreateBucketInput,
-    DeleteBucketError, DeleteError, Failure, ListBucketsInput, PutError, Settings,
-    words::{BucketAcl, Redundancy, StorageClass},
+    AbortUploadInput, AppendError, BucketError, BucketSetting, ChosenParts, CompleteUploadInput,
+    CreateBucketError, CreateBucketInput, Creation, DeleteBucketError, DeleteError, Failure,
+    InitiateUploadError, InitiateUploadInput, ListBucketsInput, PutError, Settings,
+    UploadPartInput,
+    words::{BucketAcl, BucketName, Redundancy, StorageClass},
 };
 
 fn create(bucket: &str) -> CreateBucketInput {
@@ -231,6 +233,99 @@ async fn deleting_a_bucket_against_writes_loses_nothing_acknowledged() {
         }
         world.assert_tidy().await;
     }
+}
+
+/// An upload that was begun keeps its bucket until it is over, and its object does so afterwards.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn deleting_a_bucket_against_uploads_takes_none_that_was_begun() {
+    for mode in modes() {
+        println!("{mode:?}");
+        let patience = std::time::Duration::from_secs(20);
+        let mut world = World::new(mode, Settings { closing_wait: patience, ..settings() }).await;
+        for round in 0..20_u32 {
+            let bucket = name(&format!("b-{round}"));
+            world.create(&bucket).await;
+            let writers: Vec<_> = (0..4_u32)
+                .map(|writer| {
+                    let (world, bucket) = (world.clone(), bucket.clone());
+                    tokio::spawn(async move {
+                        for _ in 0..(round + writer) % 4 {
+                            tokio::task::yield_now().await;
+                        }
+                        upload_or_abort(&world, &bucket, writer, (round + writer) % 3 == 0).await
+                    })
+                })
+                .collect();
+            let deleters: Vec<_> = (0..3_u32)
+                .map(|turns| {
+                    let (world, bucket) = (world.clone(), bucket.clone());
+                    tokio::spawn(async move {
+                        for _ in 0..turns * 3 {
+                            tokio::task::yield_now().await;
+                        }
+                        world.objects.delete_bucket(&bucket).await
+                    })
+                })
+                .collect();
+            let mut deleted = false;
+            for deleter in deleters {
+                match deleter.await.unwrap() {
+                    Ok(()) => deleted = true,
+                    Err(DeleteBucketError::NotEmpty | DeleteBucketError::NoSuchBucket) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            let mut completed = 0;
+            for writer in writers {
+                completed += u64::from(writer.await.unwrap());
+            }
+            if deleted {
+                assert_eq!(completed, 0, "an object went with its bucket");
+            } else {
+                let stat = world.objects.bucket_stat(&bucket).await.unwrap();
+                assert_eq!((stat.object_count, stat.multipart_upload_count), (completed, 0));
+                let keys = (0..4).map(|writer| (key(&format!("k{writer}")), None)).collect();
+                world.objects.delete_many(&bucket, keys).await.unwrap();
+                world.objects.delete_bucket(&bucket).await.unwrap();
+            }
+        }
+        world.assert_tidy().await;
+    }
+}
+
+/// Whether it became an object; not where it was to be given up, or its bucket was gone before it began.
+async fn upload_or_abort(world: &World, bucket: &BucketName, writer: u32, give_up: bool) -> bool {
+    let at = key(&format!("k{writer}"));
+    let input = InitiateUploadInput {
+        bucket: bucket.clone(),
+        key: at.clone(),
+        creation: Creation::default(),
+        acl: None,
+        sequential: false,
+        forbid_overwrite: false,
+    };
+    let upload = match world.objects.initiate_upload(input).await {
+        Ok(upload) => upload,
+        Err(InitiateUploadError::NoSuchBucket) => return false,
+        Err(error) => panic!("{error}"),
+    };
+    let (bucket, key) = (bucket.clone(), at);
+    let input = UploadPartInput {
+        bucket: bucket.clone(),
+        key: key.clone(),
+        upload,
+        number: 1,
+        body: body(&[b'x'; 70]),
+    };
+    world.objects.upload_part(input).await.unwrap();
+    if give_up {
+        world.objects.abort_upload(AbortUploadInput { bucket, key, upload }).await.unwrap();
+        return false;
+    }
+    let (parts, forbid_overwrite) = (ChosenParts::All, false);
+    let input = CompleteUploadInput { bucket, key, upload, parts, acl: None, forbid_overwrite };
+    world.objects.complete_upload(input).await.unwrap();
+    true
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

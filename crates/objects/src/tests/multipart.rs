@@ -458,6 +458,41 @@ async fn of_completes_and_aborts_that_race_one_wins_and_parts_that_race_are_in_w
     .await;
 }
 
+/// The MD5 of a sequential upload is read from bytes that an abort takes away: that is no damage.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sequential_upload_that_is_aborted_while_it_completes_is_no_upload_any_more() {
+    in_every_world(|mut world| async move {
+        for round in 0..24_u64 {
+            let mut input = world.initiate_input("k");
+            input.sequential = true;
+            let id = world.objects.initiate_upload(input).await.unwrap();
+            for number in 1..=20 {
+                world.part("k", id, number, &pattern(200, 1)).await.unwrap();
+            }
+            let aborting = {
+                let world = world.clone();
+                tokio::spawn(async move {
+                    for _ in 0..round * 3 {
+                        tokio::task::yield_now().await;
+                    }
+                    let told = world.abort("k", id).await;
+                    let _ = world.objects.core.reap_all().await;
+                    told
+                })
+            };
+            let completed = world.complete("k", id, ChosenParts::All).await;
+            let aborted = aborting.await.unwrap();
+            match (&completed, &aborted) {
+                (Ok(_), Err(UploadError::NoSuchUpload))
+                | (Err(CompleteUploadError::NoSuchUpload), Ok(())) => {}
+                _ => panic!("{completed:?}, {aborted:?}"),
+            }
+        }
+        world.assert_tidy().await;
+    })
+    .await;
+}
+
 /// Three parts of each kind; what they say.
 async fn send_parts(world: &World, id: UploadId, seed: u64) -> Vec<u8> {
     let mut whole = Vec::new();

@@ -125,6 +125,16 @@ impl Service for App {
             Err(error) => {
                 self.tell(&request, &told, &decided, error.status(), Some(&error));
                 code = Some(error.code().as_str());
+                if error.code() == ErrorCode::InternalError {
+                    // What was wrong has been logged where it was found, without whom it hit.
+                    tracing::error!(
+                        request_id = %request.id,
+                        operation = told.operation.map_or("none", Operation::name),
+                        host = ?request.headers.get(header::HOST),
+                        path = request.target.path(),
+                        "answered with an internal error"
+                    );
+                }
                 let host = host_of(&request.headers);
                 errors::render(&error, request.id, &host, request.method == Method::HEAD)
             }

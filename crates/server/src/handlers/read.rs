@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_core::Stream;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use ossia_objects::{Download, ObjectInfo, OpenObject};
 use ossia_protocol::{
     attributes::{self, ObjectType},
@@ -22,7 +22,7 @@ use ossia_protocol::{
 use super::{error as errors, fields, versions::version};
 use crate::{
     auth::HeaderView,
-    http::{Cut, Pace, Reply, Reserved},
+    http::{Cut, Pace, Reply, RequestId, Reserved},
     server::LEAN_PIECE_BYTES,
     service::Call,
 };
@@ -196,6 +196,9 @@ struct Transfer {
     ready: Bytes,
     download: Download,
     pace: Option<Pace>,
+    /// Whose answer it is, for the log.
+    id: RequestId,
+    target: Uri,
     _reserved: Reserved,
 }
 
@@ -228,7 +231,8 @@ impl Transfer {
             None => Bytes::new(),
         };
         let pace = traffic_limit.map(Pace::new);
-        Ok(Transfer { ready, download, pace, _reserved: reserved })
+        let (id, target) = (call.request.id, call.request.target.clone());
+        Ok(Transfer { ready, download, pace, id, target, _reserved: reserved })
     }
 }
 
@@ -244,7 +248,8 @@ impl Stream for Transfer {
             match std::task::ready!(Pin::new(&mut this.download).poll_next(cx)) {
                 Some(Ok(piece)) => this.ready = piece,
                 Some(Err(error)) => {
-                    tracing::error!(%error, "a download was cut");
+                    let path = this.target.path();
+                    tracing::error!(request_id = %this.id, path, %error, "a download was cut");
                     return Poll::Ready(Some(Err(Cut(error.to_string()))));
                 }
                 None => return Poll::Ready(None),

@@ -93,6 +93,7 @@ func (s *suite2) keepsInventories() error {
 			Destination: &oss.InventoryDestination{OSSBucketDestination: &oss.InventoryOSSBucketDestination{
 				Format: oss.InventoryFormatCSV, AccountId: oss.Ptr("1"), RoleArn: oss.Ptr("acs:ram::1:role/r"),
 				Bucket: oss.Ptr("acs:oss:::" + s.bucket), Prefix: oss.Ptr("to"),
+				Encryption: &oss.InventoryEncryption{SseOss: oss.Ptr("")},
 			}},
 		},
 	})); err != nil {
@@ -111,9 +112,11 @@ func (s *suite2) keepsInventories() error {
 	_, err = s.client.DeleteBucketInventory(s.ctx, &oss.DeleteBucketInventoryRequest{
 		Bucket: &s.bucket, InventoryId: oss.Ptr("i"),
 	})
+	encryption := got.InventoryConfiguration.Destination.OSSBucketDestination.Encryption
 	return all(
 		err,
 		refused2(404, "NoSuchInventory", none),
+		equal("reports are encrypted", encryption != nil && encryption.SseOss != nil, true),
 		equal("the id", *got.InventoryConfiguration.Id, "i"),
 		equal("listed", len(listed.ListInventoryConfigurationsResult.InventoryConfigurations), 1),
 	)

@@ -103,7 +103,8 @@ def config_cases(bucket, service, refused):
 
     def inventories_are_put_told_and_listed():
         destination = models.InventoryBucketDestination(account_id='1', role_arn='acs:ram::1:role/r',
-                                                        bucket=bucket.bucket_name, inventory_format='CSV', prefix='out')
+                                                        bucket=bucket.bucket_name, inventory_format='CSV', prefix='out',
+                                                        sse_oss_encryption=models.InventoryServerSideEncryptionOSS())
         inventory = models.InventoryConfiguration(
             inventory_id='weekly', is_enabled=True, inventory_schedule=models.InventorySchedule('Weekly'),
             included_object_versions='Current', inventory_filter=models.InventoryFilter('p'),
@@ -112,6 +113,7 @@ def config_cases(bucket, service, refused):
         told = bucket.get_bucket_inventory_configuration('weekly')
         equal((told.inventory_id, told.is_enabled, told.inventory_schedule.frequency), ('weekly', True, 'Weekly'))
         equal(told.inventory_destination.bucket_destination.bucket, bucket.bucket_name)
+        equal(told.inventory_destination.bucket_destination.sse_oss_encryption is not None, True)
         equal(len(bucket.list_bucket_inventory_configurations().inventory_configurations), 1)
         bucket.delete_bucket_inventory_configuration('weekly')
 

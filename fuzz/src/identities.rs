@@ -1,12 +1,15 @@
 //! The parameters of RAM and STS: a line each, `Action=...&Name=value`, done one after another on one store.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use ossia_access::Caller;
 use ossia_keys::MasterKeys;
 use ossia_protocol::{policy::Policy, query::Query};
 use ossia_ram::{
-    Format, Found, Judge, Limits, Params, RAM_VERSION, Ram, RamRequest, STS_VERSION, check,
+    Format, Found, Judge, Limits, Nonce, Params, RAM_VERSION, Ram, RamRequest, STS_VERSION, check,
 };
 use ossia_store::{MemoryOptions, MemoryStore, Store};
 use tokio::runtime::{Builder, Runtime};
@@ -28,6 +31,9 @@ impl Judge for Everything {
         true
     }
 }
+
+/// No request repeats another one's nonce.
+static COUNT: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
     static RUNTIME: Runtime = Builder::new_current_thread().build().expect("a runtime");
@@ -52,6 +58,7 @@ async fn ask(ram: &Arc<Ram>, caller: &Arc<Caller>, version: &str, query: &Query)
         params,
         caller: Arc::clone(caller),
         judge: Box::new(Everything),
+        nonce: Nonce::new("fuzz", &COUNT.fetch_add(1, Ordering::Relaxed).to_string(), i64::MAX),
         now_ms: NOW_MS,
     };
     match ram.call(request).await {

@@ -15,7 +15,8 @@ use ossia_protocol::{
     query::Query,
 };
 use ossia_ram::{
-    Found, Judge, Limits, Node, Object, Params, RAM_VERSION, Ram, RamRequest, SigningKeys,
+    Found, Judge, Limits, Node, Nonce, Object, Params, RAM_VERSION, Ram, RamRequest, SigningKeys,
+    guid,
 };
 use ossia_store::{MemoryOptions, MemoryStore};
 use rustix::time::{ClockId, clock_gettime};
@@ -195,6 +196,7 @@ impl Filled {
             params: Params::of(params.iter().copied()),
             caller: Arc::clone(&self.root),
             judge: Box::new(Anything),
+            nonce: Nonce::new("root", &guid(), i64::MAX),
             now_ms: NOW.unsigned_abs() * 1_000,
         };
         self.ram.call(request).await.map_err(|fault| broken(format!("{action}: {fault:?}")))

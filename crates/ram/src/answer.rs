@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, fmt::Write as _};
 
+use ossia_protocol::auth::RpcError;
 use thiserror::Error;
 
 /// How an answer is written.
@@ -147,6 +148,12 @@ impl Fault {
     /// The caller may not.
     pub fn no_permission() -> Fault {
         Fault::new(403, "NoPermission", "You are not authorized to do this action.")
+    }
+
+    /// The request has been taken already.
+    pub(crate) fn nonce_used() -> Fault {
+        let error = RpcError::NonceUsed;
+        Fault::new(error.status(), error.code(), error.to_string())
     }
 
     pub(crate) fn missing(name: &str) -> Fault {

@@ -14,6 +14,7 @@ use crate::{
     answer::{Fault, Object},
     api::{Action, Asker, Judge, RAM_VERSION, Run, STS_VERSION},
     live::{Credential, Found, Live, unnoted},
+    nonces::{self, Nonce},
     params::Params,
     records::{self, AccessKey, Generation, LastUse, PARTITION, User},
     state::{Change, State, System},
@@ -40,6 +41,8 @@ pub struct RamRequest {
     pub caller: Arc<Caller>,
     /// What decides what the caller may.
     pub judge: Box<dyn Judge>,
+    /// What makes it one that is not repeated; spent by what changes something and by AssumeRole, for good.
+    pub nonce: Nonce,
     /// The time, in Unix milliseconds.
     pub now_ms: u64,
 }
@@ -119,7 +122,17 @@ impl Ram {
         match (request.version.as_str(), request.action.as_str()) {
             (STS_VERSION, "AssumeRole") => {
                 let times = (request.now_ms, self.limits.session_seconds_min);
-                sts::assume_role(&self.live, &asker, params, judge, times)
+                let answer = sts::assume_role(&self.live, &asker, params, judge, times)?;
+                // Whoever repeats what was overheard gets no credentials of his own.
+                match nonces::spend(&*self.store, &request.nonce).await {
+                    Ok(true) => Ok(answer),
+                    Ok(false) => Err(Fault::nonce_used()),
+                    Err(StoreError::Rejected(rejection)) => Err(refused(&rejection)),
+                    Err(error @ StoreError::Unknown(_)) => {
+                        tracing::error!(%error, "whether a nonce is spent cannot be told");
+                        Err(Fault::internal())
+                    }
+                }
             }
             (STS_VERSION, "GetCallerIdentity") => Ok(sts::caller_identity(&asker)),
             (RAM_VERSION, name) => {
@@ -167,13 +180,18 @@ impl Ram {
             let Change { state, writes, .. } = change;
             // From here on what is in force may be behind what is stored, until it is known to be not.
             *behind = true;
-            match self.commit(expected, writes.into_iter().collect()).await {
+            let writes = writes.into_iter().collect();
+            match self.commit(expected, writes, Some(&request.nonce)).await {
                 Ok(Ok(())) => {
                     self.live.install(state);
                     *behind = false;
                     return Ok(answer);
                 }
-                Ok(Err(Overtaken)) => {}
+                Ok(Err(NotNow::Overtaken)) => {}
+                Ok(Err(NotNow::Spent)) => {
+                    *behind = false;
+                    return Err(Fault::nonce_used());
+                }
                 Err(StoreError::Rejected(rejection)) => {
                     *behind = false;
                     return Err(refused(&rejection));
@@ -189,24 +207,34 @@ impl Ram {
         Err(Fault::unavailable())
     }
 
-    /// Writes records if no other change came in between.
+    /// Writes records if no other change came in between, and if the nonce was not spent, which it then is.
     async fn commit(
         &self,
         expected: u64,
         writes: Vec<(Bytes, Option<Bytes>)>,
-    ) -> Result<Result<(), Overtaken>, StoreError> {
-        let hints = vec![records::generation()];
+        nonce: Option<&Nonce>,
+    ) -> Result<Result<(), NotNow>, StoreError> {
+        let nonce = nonce.map(Nonce::key);
+        let hints = [records::generation()].into_iter().chain(nonce.clone()).collect();
         transact(&*self.store, PARTITION, hints, move |view| {
+            if let Some(nonce) = &nonce
+                && view.get(nonce)?.is_some()
+            {
+                return Ok(Decision::Refuse(NotNow::Spent));
+            }
             let record = view.get(&records::generation())?;
             let number = match &record {
                 None => Some(0),
                 Some(record) => records::decode::<Generation>(&record.value).ok().map(|g| g.number),
             };
             if number != Some(expected) {
-                return Ok(Decision::Refuse(Overtaken));
+                return Ok(Decision::Refuse(NotNow::Overtaken));
             }
             let mut put = Writes::none();
             put.put(records::generation(), records::encode(&Generation { number: expected + 1 }));
+            if let Some(nonce) = &nonce {
+                put.put(nonce.clone(), records::spent());
+            }
             for (key, value) in &writes {
                 match value {
                     Some(value) => put.put(key.clone(), value.clone()),
@@ -255,19 +283,27 @@ impl Ram {
             let expected = state.generation;
             state.generation += 1;
             *behind = true;
-            match self.commit(expected, writes).await {
+            match self.commit(expected, writes, None).await {
                 Ok(Ok(())) => {
                     self.live.install(state);
                     *behind = false;
                     count += done;
                 }
-                Ok(Err(Overtaken)) => return Ok(count),
+                Ok(Err(_)) => return Ok(count),
                 Err(error) => {
                     *behind = matches!(error, StoreError::Unknown(_));
                     return Err(error);
                 }
             }
         }
+    }
+
+    /// Forgets nonces whose requests would be refused by their time at `now_s`, in Unix seconds; says how many.
+    ///
+    /// # Errors
+    /// What the store says; the rest is done another time.
+    pub async fn forget_nonces(&self, now_s: u64) -> Result<usize, StoreError> {
+        nonces::forget(&*self.store, now_s).await
     }
 
     /// Writes when keys were last used, where that is not written yet; says how many. What is not written when the process ends is
@@ -345,9 +381,14 @@ fn reseal(
     (writes, count)
 }
 
-/// Another change came first.
+/// Why a change is not made.
 #[derive(Debug)]
-struct Overtaken;
+enum NotNow {
+    /// Another change came first.
+    Overtaken,
+    /// It has been made already.
+    Spent,
+}
 
 fn refused(rejection: &Rejection) -> Fault {
     match rejection {

@@ -6,6 +6,7 @@
 //!   g group id   a group with its policies
 //!   r role id    a role with its policies
 //!   p name       a policy with its versions; the name in lower case
+//!   n until hash a nonce that was spent, of what changed something or assumed a role (`nonces`)
 //!   l key id     when a key was last used; written now and then, apart from the order of changes
 //! ```
 //!
@@ -25,6 +26,9 @@ pub(crate) const GROUP: u8 = b'g';
 pub(crate) const ROLE: u8 = b'r';
 pub(crate) const POLICY: u8 = b'p';
 pub(crate) const LAST_USE: u8 = b'l';
+pub(crate) const NONCE: u8 = b'n';
+/// Behind the last key of a nonce.
+pub(crate) const BEHIND_NONCES: u8 = NONCE + 1;
 
 /// The key of the number of the last change.
 pub(crate) fn generation() -> Bytes {
@@ -45,6 +49,11 @@ pub(crate) fn encode(record: &impl Message) -> Bytes {
     bytes.put_u8(FORMAT);
     record.encode_raw(&mut bytes);
     bytes.freeze()
+}
+
+/// The record of a nonce: that it is there says everything.
+pub(crate) fn spent() -> Bytes {
+    Bytes::from_static(&[FORMAT])
 }
 
 /// Reads a record; the reason if it cannot be read.

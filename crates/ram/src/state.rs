@@ -179,15 +179,20 @@ impl State {
         let system = Arc::clone(&before.system);
         let mut state = State { generation, system, ..State::default() };
         let mut used: HashMap<String, u64> = HashMap::new();
-        let mut next = Some(Bytes::new());
-        while let Some(start) = next {
-            let scan = Scan { start, end: None, limit: SCAN_LIMIT_MAX, fold: None };
-            let page = store.scan(PARTITION, scan).await?;
-            for item in page.items {
-                let Item::Record(key, record) = item else { continue };
-                state.take(&key, &record.value, &mut used)?;
+        // Nonces are no identities, and there may be many.
+        let nonces = Bytes::from_static(&[records::NONCE]);
+        let behind = Bytes::from_static(&[records::BEHIND_NONCES]);
+        for (from, end) in [(Bytes::new(), Some(nonces)), (behind, None)] {
+            let mut next = Some(from);
+            while let Some(start) = next {
+                let scan = Scan { start, end: end.clone(), limit: SCAN_LIMIT_MAX, fold: None };
+                let page = store.scan(PARTITION, scan).await?;
+                for item in page.items {
+                    let Item::Record(key, record) = item else { continue };
+                    state.take(&key, &record.value, &mut used)?;
+                }
+                next = page.resume;
             }
-            next = page.resume;
         }
         for user in state.users.values() {
             for key in &user.keys {

@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use ossia_access::Caller;
@@ -25,6 +28,14 @@ impl Judge for Everything {
     }
 }
 
+/// A nonce like no other.
+fn fresh() -> Nonce {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    Nonce::new("id", &COUNT.fetch_add(1, Ordering::Relaxed).to_string(), UNTIL_S)
+}
+
+/// Until when nonces are kept.
+const UNTIL_S: i64 = 1_768_465_845 + 900;
 const NOW_MS: u64 = 1_768_465_845_000;
 
 struct World {
@@ -48,12 +59,24 @@ impl World {
     }
 
     async fn call(&self, action: &str, pairs: &[(&str, &str)]) -> Result<Object, Fault> {
+        self.call_once((RAM_VERSION, action), pairs, Arc::new(Caller::account("root")), fresh())
+            .await
+    }
+
+    async fn call_once(
+        &self,
+        (version, action): (&str, &str),
+        pairs: &[(&str, &str)],
+        caller: Arc<Caller>,
+        nonce: Nonce,
+    ) -> Result<Object, Fault> {
         let request = RamRequest {
             action: action.to_owned(),
-            version: RAM_VERSION.to_owned(),
+            version: version.to_owned(),
             params: Params::of(pairs.iter().copied()),
-            caller: Arc::new(Caller::account("root")),
+            caller,
             judge: Box::new(Everything),
+            nonce,
             now_ms: NOW_MS,
         };
         self.ram.call(request).await
@@ -607,10 +630,47 @@ fn the_last_use_of_a_key_outlives_a_restart_and_a_deleted_key_leaves_nothing() {
         assert_eq!(last(&world).await, "2026-01-15T08:30:45Z");
         world.call("DeleteAccessKey", &named).await.unwrap();
         world.call("DeleteUser", &[("UserName", "a")]).await.unwrap();
+        world.ram.forget_nonces(UNTIL_S as u64 + 1).await.unwrap();
         let scan =
             ossia_store::Scan { start: bytes::Bytes::new(), end: None, limit: 9, fold: None };
         let page = world.store.scan(crate::records::PARTITION, scan).await.unwrap();
         assert_eq!(page.items.len(), 1, "the number of the last change: {page:?}");
+    });
+}
+
+#[test]
+fn what_changes_something_or_gives_credentials_is_taken_once_whatever_restarts() {
+    block_on(async {
+        let mut world = World::new(Limits { keys_per_user: 9, ..Limits::default() }).await;
+        world.call("CreateUser", &[("UserName", "a")]).await.unwrap();
+        let trust = [("RoleName", "r"), ("AssumeRolePolicyDocument", TRUST)];
+        world.call("CreateRole", &trust).await.unwrap();
+        let role = [("RoleArn", "acs:ram::1234567890123456:role/r"), ("RoleSessionName", "one")];
+        let named = [("UserName", "a")];
+        let asked =
+            [(RAM_VERSION, "CreateAccessKey", &named[..]), (STS_VERSION, "AssumeRole", &role[..])];
+        for (version, action, pairs) in asked {
+            let ask = async |world: &World, nonce| {
+                let caller = world.ram.caller_named("user/a").unwrap();
+                world.call_once((version, action), pairs, caller, nonce).await
+            };
+            let nonce = fresh();
+            ask(&world, nonce.clone()).await.unwrap();
+            for _ in 0..2 {
+                let again = ask(&world, nonce.clone()).await;
+                assert_eq!(again.unwrap_err().code, "SignatureNonceUsed");
+                world.restart().await;
+            }
+            // A second refusal has cost nothing: the next one is taken.
+            ask(&world, fresh()).await.unwrap();
+            assert_eq!(world.ram.forget_nonces(UNTIL_S as u64).await.unwrap(), 0, "not yet");
+            assert!(world.ram.forget_nonces(UNTIL_S as u64 + 1).await.unwrap() >= 2);
+            ask(&world, nonce).await.unwrap();
+        }
+        // What only tells something needs no room.
+        world.ram.forget_nonces(u64::MAX).await.unwrap();
+        world.call("ListUsers", &[]).await.unwrap();
+        assert_eq!(world.ram.forget_nonces(u64::MAX).await.unwrap(), 0);
     });
 }
 

@@ -1,8 +1,9 @@
-//! What is done about identities now and then: when keys were last used is written, and after a rotation of the master key their
+//! What is done about identities now and then: when keys were last used is written, nonces that are over are forgotten, and after a rotation of the master key their
 //! secrets are sealed anew.
 
 use std::{sync::Arc, time::Duration};
 
+use ossia_objects::Clock;
 use ossia_ram::Ram;
 use tokio::task::JoinHandle;
 
@@ -24,13 +25,16 @@ impl Drop for LastUses {
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 
 impl LastUses {
-    pub(crate) fn begin(ram: Arc<Ram>, every: Duration) -> LastUses {
+    pub(crate) fn begin(ram: Arc<Ram>, clock: Arc<dyn Clock>, every: Duration) -> LastUses {
         let of = Arc::clone(&ram);
         let task = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(every.max(PAUSE_MIN)).await;
                 if let Err(error) = of.note_last_uses().await {
                     tracing::debug!(%error, "the last uses of keys could not be written");
+                }
+                if let Err(error) = of.forget_nonces(clock.now_ms() / 1000).await {
+                    tracing::debug!(%error, "nonces that are over could not be forgotten");
                 }
                 match of.reseal().await {
                     Ok(0) => {}

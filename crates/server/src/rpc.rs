@@ -106,7 +106,7 @@ async fn answer(
     let identified = app.authenticator.identify_rpc(parts, form.as_ref(), &body, now);
     let (who, told) = match identified {
         Err(error) => (None, Err(unidentified(&error))),
-        Ok(caller) => {
+        Ok((caller, nonce)) => {
             let judge = Circumstances {
                 account: app.account.clone(),
                 caller: Arc::clone(&caller),
@@ -122,7 +122,7 @@ async fn answer(
             let told = if action == EXPLAIN {
                 explain_asked(app, &caller, &params).await
             } else {
-                let asked = RamRequest { action, version, params, caller, judge, now_ms };
+                let asked = RamRequest { action, version, params, caller, judge, nonce, now_ms };
                 app.ram.call(asked).await
             };
             (Some(who), told)

@@ -157,8 +157,10 @@ impl Server {
         let every = Duration::from_millis(config.tls.look_ms);
         let looking = tls.clone().map(|tls| tokio::spawn(look(tls, every)));
         let delivery = logs.deliver(objects.clone(), flush);
-        let inventories = Inventories::begin(objects.clone(), clock, &config.inventory);
-        let last_uses = LastUses::begin(ram, Duration::from_millis(config.ram.last_use_ms));
+        let inventories =
+            Inventories::begin(objects.clone(), Arc::clone(&clock), &config.inventory);
+        let every = Duration::from_millis(config.ram.last_use_ms);
+        let last_uses = LastUses::begin(ram, clock, every);
         let grace = Duration::from_millis(limits.shutdown_ms);
         Ok(Server {
             front,

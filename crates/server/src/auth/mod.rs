@@ -18,7 +18,7 @@ use ossia_protocol::{
     error::OssError,
     query::Query,
 };
-use ossia_ram::{Credential, Found, Ram, SigningKeys};
+use ossia_ram::{Credential, Found, Nonce, Ram, SigningKeys};
 
 use self::nonces::Nonces;
 use crate::identity::RootKey;
@@ -210,7 +210,7 @@ impl Authenticator {
         form: Option<&Query>,
         body: &[u8],
         now: i64,
-    ) -> Result<Arc<Caller>, RpcError> {
+    ) -> Result<(Arc<Caller>, Nonce), RpcError> {
         let claim = detect_rpc(request, form)?;
         let id = claim.access_key_id();
         let found = self.found(id, claim.token(), now);
@@ -221,10 +221,11 @@ impl Authenticator {
         let skew = self.options.max_skew_seconds;
         verify_rpc(&claim, request, form, body, holder.lookup(None), now, skew)?;
         // Whoever cannot sign spends no nonces.
-        if !self.nonces.spend(id, claim.nonce(), claim.timestamp().saturating_add(skew), now) {
+        let until = claim.timestamp().saturating_add(skew);
+        if !self.nonces.spend(id, claim.nonce(), until, now) {
             return Err(RpcError::NonceUsed);
         }
-        Ok(self.held(&holder, None, now))
+        Ok((self.held(&holder, None, now), Nonce::new(id, claim.nonce(), until)))
     }
 }
 

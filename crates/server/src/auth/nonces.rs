@@ -9,7 +9,7 @@ use std::{
 /// How many are remembered. Only verified requests are, and those of half an hour at most: this is 580 a second, sustained.
 const KEPT_MAX: usize = 1 << 20;
 
-/// What has been spent. A restart forgets it.
+/// What has been spent, of every request. A restart forgets it; what changes something is noted in the store besides.
 #[derive(Debug)]
 pub(super) struct Nonces {
     /// Two hashes of key id and nonce, and until when, in Unix seconds, they are remembered.

@@ -37,7 +37,7 @@ struct State {
     rules_bytes: usize,
     /// Changes under way.
     changing: usize,
-    /// Changes that have begun.
+    /// Changes that have begun or ended.
     begun: u64,
     off: bool,
 }
@@ -193,6 +193,8 @@ impl Drop for Changing<'_> {
     fn drop(&mut self) {
         let mut state = self.known.state();
         state.changing -= 1;
+        // Who has begun to read while it was under way may have read what was before it.
+        state.begun += 1;
         if !self.outcome_known {
             state.off = true;
             state.forget_all();
@@ -248,8 +250,11 @@ mod tests {
         known.learn(&one, &open, before);
         ask(&known, &one);
         // Read after the change began, perhaps before it took effect; the reader cannot tell, and so must not learn.
-        known.change(&name(2), async { Ok(()) }).await.unwrap();
         known.learn(&one, &open, during);
+        ask(&known, &one);
+        let before = ask(&known, &one);
+        known.change(&name(2), async { Ok(()) }).await.unwrap();
+        known.learn(&one, &open, before);
         let after = ask(&known, &one);
         known.learn(&one, &open, after);
         assert_eq!(known.get(&one), Seen::Known(open));
@@ -305,6 +310,16 @@ mod tests {
         };
         known.change(&name(5), async { Ok(()) }).await.unwrap();
         known.learn_rules(&name(4), &open, &rules, before);
+        assert!(!remembered(4));
+        // What was in force is read while it is changed, and told of once it is.
+        let during = known.change(&name(4), async {
+            match known.rules(&name(4)) {
+                Remembered::AskStore(begun) => Ok(begun),
+                Remembered::Rules(_) => panic!("known"),
+            }
+        });
+        let during = during.await.unwrap();
+        known.learn_rules(&name(4), &open, &rules, during);
         assert!(!remembered(4));
     }
 

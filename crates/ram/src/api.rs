@@ -38,11 +38,12 @@ impl Asker<'_> {
 
 /// What the caller of this crate decides by everything that it knows of a request.
 pub trait Judge: Send + Sync {
-    /// Whether the caller may do `action` (`ram:CreateUser`) on `resource` (`acs:ram::<account>:user/<name>`).
-    fn allows(&self, action: &str, resource: &str) -> bool;
+    /// Whether the caller, as it is in force now, may do `action` (`ram:CreateUser`) on `resource`
+    /// (`acs:ram::<account>:user/<name>`).
+    fn allows(&self, caller: &Caller, action: &str, resource: &str) -> bool;
 
     /// Whether a role's trust policy names the caller.
-    fn trusts(&self, trust: &Document, resource: &str) -> bool;
+    fn trusts(&self, caller: &Caller, trust: &Document) -> bool;
 }
 
 /// A parameter that names something, and the word for it in a resource.
@@ -52,7 +53,11 @@ enum On {
     User,
     /// The user named, or the one that asks.
     UserOrSelf,
+    /// What a user will be called, if that is to change: trust and permissions go by names.
+    NewUser,
     Group,
+    /// What a group will be called, if that is to change.
+    NewGroup,
     Role,
     /// The policy named, of the type named.
     Policy,
@@ -94,7 +99,7 @@ macro_rules! actions {
 actions! {
     CreateUser [Users] Write |c, _, p| users::create(c, p);
     GetUser [User] Read users::get;
-    UpdateUser [User] Write |c, _, p| users::update(c, p);
+    UpdateUser [User, NewUser] Write |c, _, p| users::update(c, p);
     DeleteUser [User] Write |c, _, p| users::delete(c, p);
     ListUsers [Users] Read users::list;
     CreateAccessKey [UserOrSelf] Write users::create_key;
@@ -124,7 +129,7 @@ actions! {
     ListEntitiesForPolicy [Policy] Read policies::entities;
     CreateGroup [Groups] Write |c, _, p| groups::create(c, p);
     GetGroup [Group] Read groups::get;
-    UpdateGroup [Group] Write |c, _, p| groups::update(c, p);
+    UpdateGroup [Group, NewGroup] Write |c, _, p| groups::update(c, p);
     DeleteGroup [Group] Write |c, _, p| groups::delete(c, p);
     ListGroups [Groups] Read groups::list;
     AddUserToGroup [User, Group] Write |c, _, p| groups::add_user(c, p);
@@ -172,6 +177,16 @@ impl Action {
                     (None, Some(user)) => format!("acs:ram::{own}:user/{}", user.name),
                     _ => named("user", "UserName"),
                 },
+                On::NewUser | On::NewGroup => {
+                    let (word, parameter) = match on {
+                        On::NewUser => ("user", "NewUserName"),
+                        _ => ("group", "NewGroupName"),
+                    };
+                    if params.get(parameter).is_none() {
+                        continue;
+                    }
+                    named(word, parameter)
+                }
                 On::Group => named("group", "GroupName"),
                 On::Role => named("role", "RoleName"),
                 On::Custom => named("policy", "PolicyName"),
@@ -187,7 +202,7 @@ impl Action {
                 On::Roles => format!("acs:ram::{own}:role/*"),
                 On::Policies => format!("acs:ram::{own}:policy/*"),
             };
-            if !judge.allows(&action, &resource) {
+            if !judge.allows(asker.caller, &action, &resource) {
                 return Err(Fault::no_permission());
             }
         }

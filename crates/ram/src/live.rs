@@ -128,6 +128,29 @@ impl Snapshot {
         fresh
     }
 
+    /// The same caller as it is in force in this snapshot: a request may have waited since its signature was verified. `None` where it
+    /// is nobody any more, as when its key is off or its role gone.
+    pub(crate) fn renewed(&self, caller: &Arc<Caller>) -> Option<Arc<Caller>> {
+        match &caller.principal {
+            Principal::Account => Some(Arc::clone(caller)),
+            Principal::User { id, .. } => {
+                let (active, credential) = self.keys.get(caller.access_key_id.as_deref()?)?;
+                let same = matches!(
+                    &credential.caller.principal,
+                    Principal::User { id: now, .. } if now == id
+                );
+                (*active && same).then(|| Arc::clone(&credential.caller))
+            }
+            Principal::Session { role_id, session, .. } => {
+                let role = self.roles.get(&**role_id)?;
+                let (session, key_id) = (Arc::clone(session), caller.access_key_id.clone());
+                let policy = caller.session_policy.clone();
+                Some(Arc::new(self.role_caller(role, session, key_id, policy)))
+            }
+            Principal::Anonymous => None,
+        }
+    }
+
     fn user_caller(&self, user: &User, access_key_id: Option<Arc<str>>) -> Caller {
         let groups = user.groups.iter().filter_map(|joined| self.groups.get(&joined.group));
         let of_groups = groups.flat_map(|group| &group.policies);

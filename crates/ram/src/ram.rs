@@ -116,13 +116,16 @@ impl Ram {
     /// # Errors
     /// [`Fault`].
     pub async fn call(self: &Arc<Self>, request: RamRequest) -> Result<Object, Fault> {
-        let asker = Asker { account: &self.account, caller: &request.caller };
+        let snapshot = self.live.snapshot();
+        let caller = snapshot.renewed(&request.caller).ok_or_else(Fault::no_permission)?;
+        let asker = Asker { account: &self.account, caller: &caller };
         let judge = &*request.judge;
         let params = &request.params;
         match (request.version.as_str(), request.action.as_str()) {
             (STS_VERSION, "AssumeRole") => {
                 let times = (request.now_ms, self.limits.session_seconds_min);
-                let answer = sts::assume_role(&self.live, &asker, params, judge, times)?;
+                let answer =
+                    sts::assume_role((&self.live, &snapshot), &asker, params, judge, times)?;
                 // Whoever repeats what was overheard gets no credentials of his own.
                 match nonces::spend(&*self.store, &request.nonce).await {
                     Ok(true) => Ok(answer),
@@ -137,7 +140,6 @@ impl Ram {
             (STS_VERSION, "GetCallerIdentity") => Ok(sts::caller_identity(&asker)),
             (RAM_VERSION, name) => {
                 let action = Action::of(name).ok_or_else(Fault::unknown_action)?;
-                let snapshot = self.live.snapshot();
                 action.permit(&snapshot.state, &asker, params, judge)?;
                 match action.run {
                     Run::Read(read) => read(&snapshot.state, &asker, params),
@@ -157,7 +159,6 @@ impl Ram {
 
     async fn change(&self, action: Action, request: RamRequest) -> Result<Object, Fault> {
         let Run::Write(write) = action.run else { return Err(Fault::internal()) };
-        let asker = Asker { account: &self.account, caller: &request.caller };
         let mut behind = self.behind.lock().await;
         for _ in 0..TRIES {
             if *behind {
@@ -165,6 +166,10 @@ impl Ram {
                 *behind = false;
             }
             let snapshot = self.live.snapshot();
+            // Again: a change that came before this one, and was answered, may have taken the right away.
+            let caller = snapshot.renewed(&request.caller).ok_or_else(Fault::no_permission)?;
+            let asker = Asker { account: &self.account, caller: &caller };
+            action.permit(&snapshot.state, &asker, &request.params, &*request.judge)?;
             let expected = snapshot.state.generation;
             let mut change = Change {
                 state: State::clone(&snapshot.state),

@@ -6,7 +6,7 @@ use ossia_protocol::policy::{Policy as Document, PolicyKind};
 use crate::{
     answer::{Fault, Object},
     api::{Asker, Judge, date},
-    live::Live,
+    live::{Live, Snapshot},
     params::Params,
     roles,
     state::lower,
@@ -30,7 +30,7 @@ fn parse_arn(arn: &str) -> Option<(&str, &str)> {
 }
 
 pub(crate) fn assume_role(
-    live: &Live,
+    (live, snapshot): (&Live, &Snapshot),
     asker: &Asker<'_>,
     p: &Params,
     judge: &dyn Judge,
@@ -66,17 +66,16 @@ pub(crate) fn assume_role(
         Fault::new(403, "NoPermission", message)
     };
     let resource = format!("acs:ram::{account}:role/{name}");
-    if !judge.allows("sts:AssumeRole", &resource) {
+    if !judge.allows(asker.caller, "sts:AssumeRole", &resource) {
         return Err(refused());
     }
-    let snapshot = live.snapshot();
     let role = snapshot.state.roles.get(&lower(name)).filter(|_| account == asker.account);
     let Some(role) = role else {
         let message = "The specified Role not exists.";
         return Err(Fault::new(404, "EntityNotExist.Role", message));
     };
     let trust = snapshot.state.trusts.get(&role.id);
-    if !trust.is_some_and(|trust| judge.trusts(trust, &roles::arn(account, &role.name))) {
+    if !trust.is_some_and(|trust| judge.trusts(asker.caller, trust)) {
         return Err(refused());
     }
     let seconds = match p.get("DurationSeconds") {

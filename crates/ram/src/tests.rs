@@ -19,11 +19,11 @@ use crate::*;
 struct Everything;
 
 impl Judge for Everything {
-    fn allows(&self, _: &str, _: &str) -> bool {
+    fn allows(&self, _: &Caller, _: &str, _: &str) -> bool {
         true
     }
 
-    fn trusts(&self, _: &Document, _: &str) -> bool {
+    fn trusts(&self, _: &Caller, _: &Document) -> bool {
         true
     }
 }

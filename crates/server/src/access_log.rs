@@ -25,6 +25,7 @@ use ossia_protocol::{
     attributes::StorageClass,
     names::{BucketName, ObjectKey},
     time::{self, Civil},
+    uri,
     xml::config::LoggingTarget,
 };
 use tokio::{sync::Notify, task::JoinHandle};
@@ -98,7 +99,8 @@ impl Entry {
             self.status.to_string(),
             self.sent_bytes.to_string(),
             self.request_ms.to_string(),
-            quoted(self.referer.as_deref()),
+            // A page that was read by a signed URL may name it in what it refers to.
+            quoted(self.referer.as_deref().map(without_secrets).as_deref()),
             quoted(self.user_agent.as_deref()),
             quoted(Some(&self.host)),
             quoted(Some(&self.request_id)),
@@ -155,8 +157,9 @@ fn without_secrets(target: &str) -> String {
     let kept: Vec<&str> = query
         .split('&')
         .filter(|pair| {
-            let name = pair.split('=').next().unwrap_or_default();
-            !SECRETS.iter().any(|secret| name.eq_ignore_ascii_case(secret))
+            // However it is written: it counts decoded.
+            let name = uri::decode(pair.split('=').next().unwrap_or_default().as_bytes());
+            !SECRETS.iter().any(|secret| name.eq_ignore_ascii_case(secret.as_bytes()))
         })
         .collect();
     if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) }
@@ -316,6 +319,11 @@ enum Loss {
     Refused(String),
     /// The server could not.
     Failed(String),
+}
+
+/// The name of an object that lines would go to now, by which the right to have them written is decided.
+pub(crate) fn sample(target: &LoggingTarget, source: &str, now_ms: u64) -> String {
+    format!("{}0001", stem(target, source, now_ms))
 }
 
 /// `<prefix><source>YYYY-mm-DD-HH-00-00-`.

@@ -428,6 +428,11 @@ async fn put(
     objects.put(input).await.map_err(|error| error.to_string())
 }
 
+/// The name of an object that a report would have now, by which the right to have it written is decided.
+pub(crate) fn sample(bucket: &BucketName, rule: &InventoryRule, now_ms: u64) -> String {
+    format!("{}/{}/manifest.json", base(bucket, rule), turn_name(now_ms))
+}
+
 /// `[prefix/]source/id`.
 fn base(bucket: &BucketName, rule: &InventoryRule) -> String {
     let prefix = rule.destination_prefix.trim_matches('/');

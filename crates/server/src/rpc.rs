@@ -109,7 +109,6 @@ async fn answer(
         Ok((caller, nonce)) => {
             let judge = Circumstances {
                 account: app.account.clone(),
-                caller: Arc::clone(&caller),
                 peer: app.source(request),
                 user_agent: text("user-agent").map(str::to_owned),
                 external_id: params.get("ExternalId").map(str::to_owned),
@@ -169,7 +168,6 @@ fn unidentified(error: &RpcError) -> Fault {
 /// What policies are asked with.
 struct Circumstances {
     account: String,
-    caller: Arc<Caller>,
     peer: IpAddr,
     user_agent: Option<String>,
     external_id: Option<String>,
@@ -178,11 +176,11 @@ struct Circumstances {
 }
 
 impl Circumstances {
-    fn conditions(&self) -> Conditions<'_> {
+    fn conditions<'c>(&'c self, caller: &'c Caller) -> Conditions<'c> {
         Conditions {
             source_ip: Some(self.peer),
             user_agent: self.user_agent.as_deref().map(Cow::Borrowed),
-            access_id: self.caller.access_key_id.as_deref().map(Cow::Borrowed),
+            access_id: caller.access_key_id.as_deref().map(Cow::Borrowed),
             external_id: self.external_id.as_deref().map(Cow::Borrowed),
             secure: self.secure,
             now: self.now,
@@ -192,8 +190,8 @@ impl Circumstances {
 }
 
 impl Judge for Circumstances {
-    fn allows(&self, action: &str, resource: &str) -> bool {
-        let decision = decide_identity(&self.caller, action, resource, &self.conditions());
+    fn allows(&self, caller: &Caller, action: &str, resource: &str) -> bool {
+        let decision = decide_identity(caller, action, resource, &self.conditions(caller));
         if !decision.allowed {
             let reason = &decision.reason;
             tracing::debug!(target: "ossia::rpc", action, resource, %reason, "refused");
@@ -201,7 +199,7 @@ impl Judge for Circumstances {
         decision.allowed
     }
 
-    fn trusts(&self, trust: &Policy, _resource: &str) -> bool {
-        trusts(trust, &self.caller, &self.account, &self.conditions())
+    fn trusts(&self, caller: &Caller, trust: &Policy) -> bool {
+        trusts(trust, caller, &self.account, &self.conditions(caller))
     }
 }

@@ -333,7 +333,8 @@ impl App {
         query: &Query,
     ) -> Result<Arc<Caller>, OssError> {
         match self.verify(request, target, query) {
-            Ok(caller) => Ok(caller),
+            Ok(caller) if caller.is_anonymous() => Ok(caller),
+            Ok(caller) => self.check_place(request, query).map(|()| caller),
             Err(AuthRefusal::Other(error)) => Err(error),
             Err(AuthRefusal::Form) => Err(OssError::operation_not_implemented(operation.name())),
             // Existence probes rely on hearing of the missing bucket first.

@@ -89,6 +89,14 @@ impl Policy {
         if let Some(failed) = self.conditions.iter().find(|one| !one.test.holds(&value_of)) {
             return Err(AuthError::PolicyCondition { condition: failed.text.clone() });
         }
+        // The field that overrides the type is no way round what the policy wants of the type.
+        let kind = fields.get("x-oss-content-type").filter(|kind| !kind.trim().is_empty());
+        if let Some(kind) = kind {
+            let mut of_type = self.conditions.iter().filter(|one| one.test.is_of("content-type"));
+            if let Some(failed) = of_type.find(|one| !one.test.holds(&|_: &str| Some(kind))) {
+                return Err(AuthError::PolicyCondition { condition: failed.text.clone() });
+            }
+        }
         let token = claim.token().map(|_| "x-oss-security-token");
         let mandatory = V4_MANDATORY.into_iter().chain(token).filter(|_| claim.scope().is_some());
         for field in mandatory {
@@ -132,6 +140,17 @@ impl Policy {
 }
 
 impl Test {
+    /// Whether it is of this field.
+    fn is_of(&self, name: &str) -> bool {
+        match self {
+            Test::Equals { field, .. }
+            | Test::StartsWith { field, .. }
+            | Test::In { field, .. }
+            | Test::NotIn { field, .. } => field == name,
+            Test::Length { .. } => false,
+        }
+    }
+
     fn holds<'v>(&self, value_of: &dyn Fn(&str) -> Option<&'v str>) -> bool {
         match self {
             Test::Equals { field, value } => value_of(field).is_some_and(|given| given == value),

@@ -83,17 +83,21 @@ pub struct Resource<'a> {
     text: &'a str,
     /// Where each part begins; parts that are missing begin at the end.
     starts: [usize; 5],
+    letters: Letters,
 }
 
 impl<'a> Resource<'a> {
-    /// Takes the name of a resource.
+    /// Takes the name of a resource. The case of letters matters, but not in what RAM names: its names differ by more than that, so
+    /// that who is denied `user/Boss` must not come by as `user/boss`.
     pub fn new(text: &'a str) -> Self {
         let mut starts = [text.len(); 5];
         starts[0] = 0;
         for (start, (at, _)) in starts[1..].iter_mut().zip(text.match_indices(':')) {
             *start = at + 1;
         }
-        Self { text, starts }
+        let of_ram = text.starts_with("acs:ram:");
+        let letters = if of_ram { Letters::Folded } else { Letters::Exact };
+        Self { text, starts, letters }
     }
 
     /// The name.
@@ -231,10 +235,11 @@ impl Beginnings {
     }
 
     /// Whether statement `at` may speak of a resource, of which this is what stands behind the account.
-    fn may_be(&self, at: usize, relative: &str) -> bool {
+    fn may_be(&self, at: usize, relative: &str, letters: Letters) -> bool {
         let end = |at: usize| self.ends.get(at).map_or(0, |end| *end as usize);
         let start = at.checked_sub(1).map_or(0, end);
-        self.text.get(start..end(at)).is_none_or(|beginning| relative.starts_with(beginning))
+        let beginning = self.text.get(start..end(at));
+        beginning.is_none_or(|beginning| letters.begin(relative, beginning))
     }
 }
 
@@ -421,7 +426,7 @@ impl Policy {
                 (_, None) => named.next(),
             };
             let Some(&at) = next else { break };
-            if !self.beginnings.may_be(at, relative) {
+            if !self.beginnings.may_be(at, relative, ask.resource.letters) {
                 continue;
             }
             let Some(statement) = self.statements.get(at) else { break };

@@ -19,6 +19,15 @@ impl Letters {
         }
     }
 
+    /// Whether a text begins so.
+    pub(super) fn begin(self, text: &str, beginning: &str) -> bool {
+        let start = text.as_bytes().get(..beginning.len());
+        start.is_some_and(|start| match self {
+            Letters::Exact => start == beginning.as_bytes(),
+            Letters::Folded => start.eq_ignore_ascii_case(beginning.as_bytes()),
+        })
+    }
+
     fn equal(self, left: &str, right: &str) -> bool {
         match self {
             Letters::Exact => left == right,
@@ -58,14 +67,7 @@ impl Glob {
         match self {
             Glob::Any => true,
             Glob::Exact(exact) => letters.equal(exact, text),
-            Glob::Prefix(prefix) => {
-                text.as_bytes().split_at_checked(prefix.len()).is_some_and(|(start, _)| {
-                    match letters {
-                        Letters::Exact => start == prefix.as_bytes(),
-                        Letters::Folded => start.eq_ignore_ascii_case(prefix.as_bytes()),
-                    }
-                })
-            }
+            Glob::Prefix(prefix) => letters.begin(text, prefix),
             Glob::Wild(pattern) => matches(pattern, text, letters),
         }
     }
@@ -150,7 +152,7 @@ impl ResourcePattern {
         let last = self.parts.len() - 1;
         self.parts.iter().enumerate().all(|(at, part)| {
             let text = if at == last { resource.rest(at) } else { resource.part(at) };
-            part.matches(text, Letters::Exact)
+            part.matches(text, resource.letters)
         })
     }
 

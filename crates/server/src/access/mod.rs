@@ -17,7 +17,7 @@ use ossia_access::{
 };
 use ossia_objects::{Bucket, BucketRules, ObjectInfo, ReadObjectError, VersionId};
 use ossia_protocol::{
-    attributes::Tags,
+    attributes::{ObjectAcl, Tags},
     error::OssError,
     names::{BucketName, ObjectKey},
     operation::Operation,
@@ -39,6 +39,14 @@ pub(crate) struct Decisions(Mutex<Noted>);
 struct Noted {
     decided: Option<Decided>,
     form: Option<Arc<Caller>>,
+    rests_on: Option<Basis>,
+}
+
+/// What decisions rest on of an object as it is stored; `None` where there is none.
+type Basis = Option<(ObjectAcl, Vec<(String, String)>)>;
+
+fn basis(stored: Option<&ObjectInfo>) -> Basis {
+    stored.map(|info| (info.acl, info.tags.clone()))
 }
 
 /// One decision.
@@ -62,6 +70,17 @@ impl Decisions {
     pub(crate) fn by_form(&self, caller: &Arc<Caller>) {
         let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         noted.form = Some(Arc::clone(caller));
+    }
+
+    fn rest_on(&self, stored: Option<&ObjectInfo>) {
+        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.rests_on = Some(basis(stored));
+    }
+
+    /// Whether what was decided holds for an object that is stored so.
+    fn holds_for(&self, stored: &ObjectInfo) -> bool {
+        let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.rests_on.as_ref().is_none_or(|rests_on| *rests_on == basis(Some(stored)))
     }
 
     /// What was decided, `None` where nothing had to be asked; and whose form it was.
@@ -248,11 +267,31 @@ impl Call<'_> {
         self.demand(operation, actions(operation, given), &place, None).await
     }
 
-    /// Whether the caller may write objects under a name into another bucket, as it is about to tell the server to.
+    /// Decides again where the object that is about to be told of is not as it was when that was decided: it may have been replaced by
+    /// one that is not for this caller.
+    pub(crate) async fn reaffirm(
+        &self,
+        version: Option<VersionId>,
+        stored: &ObjectInfo,
+    ) -> Result<(), OssError> {
+        if self.decided.holds_for(stored) {
+            return Ok(());
+        }
+        self.permit_object(self.operation, stored.key.as_str(), version, Some(Some(stored))).await
+    }
+
+    /// The object that a place names, noted as what is decided by.
+    async fn look_up(&self, place: &Place<'_>) -> Result<Option<ObjectInfo>, OssError> {
+        let found = look_up(self.app, place).await?;
+        self.decided.rest_on(found.as_ref());
+        Ok(found)
+    }
+
+    /// Whether the caller may write objects of such names into another bucket, as it is about to tell the server to.
     pub(crate) async fn permit_target(
         &self,
         bucket: &BucketName,
-        prefix: &str,
+        sample: &str,
     ) -> Result<(), OssError> {
         let found = self.app.objects.bucket(bucket).await.ok();
         let rules = self.app.objects.rules(bucket).await;
@@ -264,7 +303,7 @@ impl Call<'_> {
             name: Some(bucket.as_str()),
             bucket: found.as_ref(),
             rules: &rules,
-            key: Some(Cow::Borrowed(prefix)),
+            key: Some(Cow::Borrowed(sample)),
             version: None,
             stored: Some(None),
         };
@@ -286,7 +325,7 @@ impl Call<'_> {
         let mut found: Option<Option<ObjectInfo>> = None;
         if needs.existing_tags && place.key.is_some() {
             if place.stored.is_none() {
-                found = Some(look_up(app, place).await?);
+                found = Some(self.look_up(place).await?);
             }
             let stored = place.stored.unwrap_or(found.as_ref().and_then(Option::as_ref));
             let tags = stored.map(|info| info.tags.clone()).unwrap_or_default();
@@ -306,7 +345,7 @@ impl Call<'_> {
                 Some(decision) => decision,
                 None => {
                     if place.stored.is_none() && found.is_none() {
-                        found = Some(look_up(app, place).await?);
+                        found = Some(self.look_up(place).await?);
                     }
                     let stored = place.stored.unwrap_or(found.as_ref().and_then(Option::as_ref));
                     let object_acl = stored.map(|info| info.acl);
@@ -346,7 +385,8 @@ impl Call<'_> {
         rules: &BucketRules,
         body: Option<FromBody<'c>>,
     ) -> Conditions<'c> {
-        let text = |name| self.header(name).map(String::from_utf8_lossy);
+        // Without outer blanks, as what sets an ACL reads them.
+        let text = |name| Some(String::from_utf8_lossy(self.header(name)?.trim_ascii()));
         let lists = matches!(
             operation,
             Operation::ListObjects | Operation::ListObjectsV2 | Operation::ListObjectVersions

@@ -1,11 +1,13 @@
 //! What the audit log is told of a request, and where a request comes from.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ossia_access::{Caller, Principal, rule};
 use ossia_protocol::{
     error::{ErrorCode, OssError},
+    network::Network,
     operation::Operation,
+    query::Query,
 };
 
 use super::{Decisions, resource};
@@ -13,7 +15,6 @@ use ossia_ram::Fault;
 
 use crate::{
     audit::{Line, Outcome},
-    auth::first,
     http::Request,
     service::{App, Told},
 };
@@ -27,16 +28,44 @@ impl App {
             return source;
         }
         let is_proxy = |address: IpAddr| self.proxies.iter().any(|network| network.holds(address));
-        let text = first(&request.headers, "x-forwarded-for");
-        let text = text.and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default();
-        for hop in text.rsplit(',') {
+        // Some proxies add a line of their own behind those that they were given: of several, the last is theirs.
+        let lines = request.headers.get_all("x-forwarded-for").iter().rev();
+        let hops = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+        for hop in hops {
             if !is_proxy(source) {
                 break;
             }
-            let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
+            let Some(address) = std::str::from_utf8(hop).ok().and_then(hop_address) else { break };
             source = address.to_canonical();
         }
         source
+    }
+
+    /// Refuses a signed URL that is for other places than the one that it is used from: `x-oss-ac-source-ip`, an address or a network,
+    /// whose length may stand apart in `x-oss-ac-subnet-mask`; and `x-oss-ac-vpc-id`, since there are no such networks here. What
+    /// they limit must not be had by their being unknown.
+    ///
+    /// # Errors
+    /// 403 `AccessDenied`.
+    pub(crate) fn check_place(&self, request: &Request, query: &Query) -> Result<(), OssError> {
+        let given = |name| query.get_bytes(name).is_some();
+        let [address, length, vpc] =
+            ["x-oss-ac-source-ip", "x-oss-ac-subnet-mask", "x-oss-ac-vpc-id"];
+        if ![address, length, vpc].into_iter().any(given) {
+            return Ok(());
+        }
+        let text = |name| query.get(name).filter(|text: &&str| !text.is_empty());
+        let network = match (text(address), text(length)) {
+            (Some(address), Some(length)) => Network::parse(&format!("{address}/{length}")),
+            (Some(address), None) => Network::parse(address),
+            (None, _) => None,
+        };
+        let here = network.is_some_and(|network| network.holds(self.source(request)));
+        match here && !given(vpc) {
+            true => Ok(()),
+            false => Err(OssError::new(ErrorCode::AccessDenied)
+                .with_message("The signed URL is not for where the request comes from.")),
+        }
     }
 
     /// Tells the audit log of a request to RAM or STS. What it names stands in its parameters, some of which are secrets; so only the
@@ -136,6 +165,14 @@ impl App {
             code: error.map(|error| error.code().as_str()),
         });
     }
+}
+
+/// The address of a hop, which some proxies write with its port.
+fn hop_address(hop: &str) -> Option<IpAddr> {
+    let hop = hop.trim_ascii();
+    let bare = hop.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(hop);
+    let with_port = || Some(hop.parse::<SocketAddr>().ok()?.ip());
+    bare.parse().ok().or_else(with_port)
 }
 
 /// A caller by name.

@@ -298,6 +298,8 @@ pub(super) async fn put_bucket_acl(call: &Call<'_>) -> Result<Reply, OssError> {
     match (changed, acl) {
         (Ok(()), _) => Ok(located(&name)),
         (Err(BucketError::NoSuchBucket), Some(_)) => {
+            // It may have been there when that was decided.
+            call.check_access().await?;
             let input = CreateBucketInput { name, acl, storage_class: None, redundancy: None };
             create(call, input).await
         }

@@ -18,7 +18,7 @@ use ossia_protocol::{
 };
 
 use super::{bucket::configuration_body, error as errors, upload::small_body};
-use crate::{http::Reply, service::Call};
+use crate::{access_log, http::Reply, inventory, service::Call};
 
 /// Longest documents, in bytes: of most kinds, and of those with up to 1,000 rules.
 const BYTES_MAX: usize = 64 << 10;
@@ -249,7 +249,9 @@ async fn put_logging(call: &Call<'_>) -> Result<Reply, OssError> {
         remove(call, ConfigKind::Logging).await?;
         return Ok(Reply::ok());
     };
-    call.permit_target(&target.bucket, &target.prefix).await?;
+    let source = call.bucket_name()?;
+    let sample = access_log::sample(target, source.as_str(), call.app.clock.now_ms());
+    call.permit_target(&target.bucket, &sample).await?;
     match call.app.objects.bucket(&target.bucket).await {
         Ok(_) => store(call, ConfigKind::Logging, logging.to_xml().into()).await,
         Err(BucketError::NoSuchBucket) => {
@@ -276,9 +278,10 @@ async fn put_inventory(call: &Call<'_>) -> Result<Reply, OssError> {
         return Err(OssError::invalid_argument("Id", inventory.id, message));
     }
     let rule = InventoryRule::parse(inventory.element.as_bytes())?;
-    let destination = rule.destination;
     // In the cloud a role of the owner's writes there; here the server does, for whoever tells it to.
-    call.permit_target(&destination, &rule.destination_prefix).await?;
+    let sample = inventory::sample(&call.bucket_name()?, &rule, call.app.clock.now_ms());
+    let destination = rule.destination;
+    call.permit_target(&destination, &sample).await?;
     match call.app.objects.bucket(&destination).await {
         Ok(_) => {}
         Err(BucketError::NoSuchBucket) => {

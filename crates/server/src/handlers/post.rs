@@ -86,7 +86,10 @@ pub(super) async fn post_object(call: &Call<'_>) -> Result<Reply, OssError> {
     call.decided.by_form(&posted.caller);
     let headers = FormHeaders::new(&posted, &fields, &file);
     let sets = FormSets {
-        object_acl: headers.first(ACL).map(|acl| String::from_utf8_lossy(acl).into_owned()),
+        // Without outer blanks, as it is set.
+        object_acl: headers
+            .first(ACL)
+            .map(|acl| String::from_utf8_lossy(acl.trim_ascii()).into_owned()),
         // What cannot be read is refused for that, once it is known that it may be asked for.
         tags: headers
             .first("x-oss-tagging")

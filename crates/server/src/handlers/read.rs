@@ -50,6 +50,7 @@ pub(super) async fn get_object(call: &Call<'_>) -> Result<Reply, OssError> {
         .get_version(&bucket, &key, version(call)?)
         .await
         .map_err(|error| errors::read_version(call, error, &bucket, &key))?;
+    call.reaffirm(version(call)?, &open.info).await?;
     let open = match open.info.kind {
         ObjectType::Symlink => Box::pin(follow(call, &bucket, open)).await?,
         ObjectType::Normal | ObjectType::Multipart | ObjectType::Appendable => open,
@@ -152,7 +153,9 @@ pub(super) async fn get_object_meta(call: &Call<'_>) -> Result<Reply, OssError> 
 async fn info(call: &Call<'_>) -> Result<ObjectInfo, OssError> {
     let (bucket, key) = (call.bucket_name()?, call.key()?);
     let told = call.app.objects.head_version(&bucket, &key, version(call)?).await;
-    told.map_err(|error| errors::read_version(call, error, &bucket, &key))
+    let told = told.map_err(|error| errors::read_version(call, error, &bucket, &key))?;
+    call.reaffirm(version(call)?, &told).await?;
+    Ok(told)
 }
 
 /// 412 as an error, 304 as an answer with the object's headers.

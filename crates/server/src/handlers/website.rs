@@ -10,7 +10,7 @@ use ossia_protocol::{
     xml::config::{RedirectKind, RoutingRule, WebsiteConfiguration},
 };
 
-use super::read;
+use super::{read, versions};
 use crate::{http::Reply, service::Call};
 
 /// Answers a reader of a site; `None` when the request is not one.
@@ -124,7 +124,8 @@ async fn object(call: &Call<'_>, key: &str) -> Result<Reply, OssError> {
         decided: call.decided,
         form: None,
     };
-    inner.permit_object(operation, key, None, None).await?;
+    // The version that is read is the one that is asked about.
+    inner.permit_object(operation, key, versions::version(&inner)?, None).await?;
     if head { read::head_object(&inner).await } else { read::get_object(&inner).await }
 }
 
@@ -183,7 +184,15 @@ fn redirect(
         location.push_str(bucket.name.as_str());
         location.push('/');
     }
-    location.push_str(&uri::encode_path(key.as_bytes()));
+    let path = uri::encode_path(key.as_bytes());
+    match path.strip_prefix('/') {
+        // Two slashes at its beginning would make the next word a host of anybody's choice.
+        Some(rest) if location == "/" => {
+            location.push_str("%2F");
+            location.push_str(rest);
+        }
+        _ => location.push_str(&path),
+    }
     let raw = call.request.target.path_and_query().and_then(|target| target.query());
     if let Some(query) = raw.filter(|query| pass_query && !query.is_empty()) {
         location.push('?');

@@ -19,6 +19,7 @@ mod drive;
 mod encryption;
 mod expectations;
 mod http2;
+mod intruders;
 mod lifetimes;
 mod lists;
 mod metrics;

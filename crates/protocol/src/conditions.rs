@@ -13,8 +13,12 @@ pub struct Conditions<'a> {
     if_none_match: Option<&'a [u8]>,
     if_modified_since: Option<&'a [u8]>,
     if_unmodified_since: Option<&'a [u8]>,
+    pinned: Option<&'a str>,
     names: Names,
 }
+
+/// What [`ConditionOutcome::PreconditionFailed`] names where the object is not the one that [`Conditions::pinned`] wants: no header.
+pub const REPLACED: &str = "";
 
 /// Whether the request's own object or the source of a copy is meant; decides the names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,6 +47,7 @@ impl<'a> Conditions<'a> {
             if_none_match: header("if-none-match"),
             if_modified_since: header("if-modified-since"),
             if_unmodified_since: header("if-unmodified-since"),
+            pinned: None,
             names: Names::Plain,
         }
     }
@@ -54,8 +59,16 @@ impl<'a> Conditions<'a> {
             if_none_match: header("x-oss-copy-source-if-none-match"),
             if_modified_since: header("x-oss-copy-source-if-modified-since"),
             if_unmodified_since: header("x-oss-copy-source-if-unmodified-since"),
+            pinned: None,
             names: Names::CopySource,
         }
+    }
+
+    /// These, and before them that the object has this bare ETag: that it is the one that something was decided on. Where there was
+    /// none then, the empty text, which is nobody's.
+    #[must_use]
+    pub fn pinned(self, etag: Option<&'a str>) -> Self {
+        Self { pinned: etag, ..self }
     }
 
     /// Whether there is no condition at all.
@@ -75,6 +88,9 @@ impl<'a> Conditions<'a> {
     /// assert_eq!(conditions.evaluate(etag, 0), ConditionOutcome::NotModified);
     /// ```
     pub fn evaluate(&self, etag: &str, last_modified: i64) -> ConditionOutcome {
+        if self.pinned.is_some_and(|pinned| pinned != etag) {
+            return ConditionOutcome::PreconditionFailed(REPLACED);
+        }
         if self.if_match.is_some_and(|list| !listed(list, etag)) {
             return ConditionOutcome::PreconditionFailed(match self.names {
                 Names::Plain => "If-Match",
@@ -111,6 +127,19 @@ mod tests {
     const ETAG: &str = "5EB63BBBE01EEED093CB22BB8F5ACDC3";
     const SAME: &str = "\"5eb63bbbe01eeed093cb22bb8f5acdc3\"";
     const OTHER: &str = "\"00000000000000000000000000000000\"";
+
+    #[test]
+    fn what_was_decided_on_must_still_be_there_before_anything_else_counts() {
+        let none_match = |name: &str| (name == "if-none-match").then_some(SAME.as_bytes());
+        let conditions = Conditions::of_object(none_match);
+        assert_eq!(conditions.pinned(Some(ETAG)).evaluate(ETAG, 0), NotModified);
+        for other in ["", "0", OTHER] {
+            let pinned = conditions.pinned(Some(other));
+            assert_eq!(pinned.evaluate(ETAG, 0), PreconditionFailed(REPLACED));
+            assert!(!pinned.is_empty());
+        }
+        assert_eq!(conditions.pinned(None), conditions);
+    }
 
     /// If-Match, If-Unmodified-Since, If-None-Match, If-Modified-Since.
     fn outcome(values: [Option<&str>; 4], copy: bool) -> ConditionOutcome {

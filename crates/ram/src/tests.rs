@@ -717,3 +717,72 @@ fn two_that_change_one_store_do_not_overwrite_each_other() {
         other.call("DeleteUser", &[("UserName", "a")]).await.unwrap();
     });
 }
+
+/// Decides by what is attached to the caller that it is asked about.
+struct ByPolicies;
+
+impl Judge for ByPolicies {
+    fn allows(&self, caller: &Caller, action: &str, resource: &str) -> bool {
+        let conditions = ossia_protocol::policy::Conditions::default();
+        ossia_access::decide_identity(caller, action, resource, &conditions).allowed
+    }
+
+    fn trusts(&self, _: &Caller, _: &Document) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_right_that_was_taken_away_is_gone_for_requests_that_waited_meanwhile() {
+    block_on(async {
+        let world = World::new(Limits::default()).await;
+        let may = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":["ram:*","sts:*"],"Resource":"*"}]}"#;
+        world.call("CreateUser", &[("UserName", "lee")]).await.unwrap();
+        let made = world.call("CreateAccessKey", &[("UserName", "lee")]).await.unwrap();
+        let id = text(&made, ["AccessKey", "AccessKeyId"]);
+        let pairs = [("PolicyName", "may"), ("PolicyDocument", may)];
+        world.call("CreatePolicy", &pairs).await.unwrap();
+        let attached = [("PolicyType", "Custom"), ("PolicyName", "may"), ("UserName", "lee")];
+        world.call("AttachPolicyToUser", &attached).await.unwrap();
+        // As a request has it whose signature was verified a moment ago.
+        let Found::Credential(credential) = world.ram.find(&id, None, NOW_MS / 1000) else {
+            panic!("no credential");
+        };
+        let caller = credential.caller;
+        let ask = async |version: &str, action: &str, pairs: &[(&str, &str)]| {
+            let request = RamRequest {
+                action: action.to_owned(),
+                version: version.to_owned(),
+                params: Params::of(pairs.iter().copied()),
+                caller: Arc::clone(&caller),
+                judge: Box::new(ByPolicies),
+                now_ms: NOW_MS,
+            };
+            world.ram.call(request).await.map(|_| ()).map_err(|fault| fault.code.to_string())
+        };
+        let role = [("RoleArn", "acs:ram::1234567890123456:role/r"), ("RoleSessionName", "ss")];
+        let refused = Err("NoPermission".to_owned());
+        let off = [("UserName", "lee"), ("UserAccessKeyId", id.as_str()), ("Status", "Inactive")];
+        let on = [off[0], off[1], ("Status", "Active")];
+        ask(RAM_VERSION, "CreateUser", &[("UserName", "one")]).await.unwrap();
+        for (action, pairs) in [("DetachPolicyFromUser", attached), ("UpdateAccessKey", off)] {
+            world.call(action, &pairs).await.unwrap();
+            let made = ask(RAM_VERSION, "CreateUser", &[("UserName", "two")]).await;
+            assert_eq!(made, refused, "{action}");
+            assert_eq!(ask(RAM_VERSION, "ListUsers", &[]).await, refused, "{action}");
+            assert_eq!(ask(STS_VERSION, "AssumeRole", &role).await, refused, "{action}");
+            if action == "DetachPolicyFromUser" {
+                world.call("AttachPolicyToUser", &attached).await.unwrap();
+            }
+        }
+        world.call("UpdateAccessKey", &on).await.unwrap();
+        ask(RAM_VERSION, "CreateUser", &[("UserName", "two")]).await.unwrap();
+        // Somebody of the same name is somebody else.
+        world.call("DeleteAccessKey", &off[..2]).await.unwrap();
+        world.call("DetachPolicyFromUser", &attached).await.unwrap();
+        world.call("DeleteUser", &[("UserName", "lee")]).await.unwrap();
+        world.call("CreateUser", &[("UserName", "lee")]).await.unwrap();
+        world.call("AttachPolicyToUser", &attached).await.unwrap();
+        assert_eq!(ask(RAM_VERSION, "CreateUser", &[("UserName", "three")]).await, refused);
+    });
+}

@@ -90,8 +90,10 @@ async fn answer(
     }
     let params = Params::new(parts.query, form.as_ref());
     let text = |name: &str| std::str::from_utf8(first(&request.headers, name)?).ok();
-    let action = params.get("Action").or_else(|| text("x-acs-action")).unwrap_or_default();
-    let version = params.get("Version").or_else(|| text("x-acs-version")).unwrap_or_default();
+    // Headers are signed by ACS3 alone; in the older style they are for show.
+    let signed = |name: &str| text("authorization").and_then(|_| text(name));
+    let action = params.get("Action").or_else(|| signed("x-acs-action")).unwrap_or_default();
+    let version = params.get("Version").or_else(|| signed("x-acs-version")).unwrap_or_default();
     let action = action.to_owned();
     let format = match params.get("Format") {
         Some(format) if format.eq_ignore_ascii_case("xml") => Format::Xml,

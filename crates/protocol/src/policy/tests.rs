@@ -420,3 +420,25 @@ fn statements_are_found_whatever_their_resources_begin_with() {
         assert_eq!(found, Verdict::Denied(2), "{resource}");
     }
 }
+
+#[test]
+fn what_ram_names_is_the_same_in_any_case_and_what_oss_names_is_not() {
+    let deny = |resource: &str| {
+        identity(&format!("\"Effect\":\"Deny\",\"Action\":\"*\",\"Resource\":\"{resource}\""))
+            .unwrap()
+    };
+    let denies = |pattern: &str, resource: &str| {
+        verdict(&deny(pattern), "ram:X", resource, &Conditions::default()) == Verdict::Denied(0)
+    };
+    for pattern in ["user/Boss", "user/bo*", "user/?oSS", "USER/*ss"] {
+        let pattern = format!("acs:ram:*:1234:{pattern}");
+        for name in ["user/Boss", "user/boss", "User/BOSS"] {
+            assert!(denies(&pattern, &format!("acs:ram::1234:{name}")), "{pattern} {name}");
+        }
+        assert!(!denies(&pattern, "acs:ram::1234:user/bus"), "{pattern}");
+    }
+    assert!(denies("acs:*:*:1234:user/Boss", "acs:ram::1234:user/boss"));
+    for pattern in ["bkt/Logs/*", "bkt/Logs/a:b", "bkt/?ogs/A*"] {
+        assert!(!denies(&format!("acs:oss:*:1234:{pattern}"), KEY), "{pattern}");
+    }
+}

@@ -77,6 +77,11 @@ impl Decisions {
         noted.rests_on = Some(basis(stored));
     }
 
+    /// Forgets what decisions rest on; says whether any rested on an object as it is stored.
+    fn take_basis(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).rests_on.take().is_some()
+    }
+
     /// Whether what was decided holds for an object that is stored so.
     fn holds_for(&self, stored: &ObjectInfo) -> bool {
         let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -280,11 +285,16 @@ impl Call<'_> {
         self.permit_object(self.operation, stored.key.as_str(), version, Some(Some(stored))).await
     }
 
-    /// The object that a place names, noted as what is decided by.
-    async fn look_up(&self, place: &Place<'_>) -> Result<Option<ObjectInfo>, OssError> {
-        let found = look_up(self.app, place).await?;
-        self.decided.rest_on(found.as_ref());
-        Ok(found)
+    /// As [`Call::demand`]; says whether the decision rests on the object as it is stored, so that it is void for another one.
+    pub(crate) async fn demand_of_stored(
+        &self,
+        operation: Operation,
+        needed: impl Iterator<Item = (&'static str, Right)>,
+        place: &Place<'_>,
+    ) -> Result<bool, OssError> {
+        self.decided.take_basis();
+        self.demand(operation, needed, place, None).await?;
+        Ok(self.decided.take_basis())
     }
 
     /// Whether the caller may write objects of such names into another bucket, as it is about to tell the server to.
@@ -325,9 +335,10 @@ impl Call<'_> {
         let mut found: Option<Option<ObjectInfo>> = None;
         if needs.existing_tags && place.key.is_some() {
             if place.stored.is_none() {
-                found = Some(self.look_up(place).await?);
+                found = Some(look_up(app, place).await?);
             }
             let stored = place.stored.unwrap_or(found.as_ref().and_then(Option::as_ref));
+            self.decided.rest_on(stored);
             let tags = stored.map(|info| info.tags.clone()).unwrap_or_default();
             conditions.existing_tags = Cow::Owned(tags);
         }
@@ -345,9 +356,10 @@ impl Call<'_> {
                 Some(decision) => decision,
                 None => {
                     if place.stored.is_none() && found.is_none() {
-                        found = Some(self.look_up(place).await?);
+                        found = Some(look_up(app, place).await?);
                     }
                     let stored = place.stored.unwrap_or(found.as_ref().and_then(Option::as_ref));
+                    self.decided.rest_on(stored);
                     let object_acl = stored.map(|info| info.acl);
                     decide_by_acl(right, &Site { object_acl, ..site })
                 }

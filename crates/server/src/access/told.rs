@@ -83,6 +83,8 @@ impl App {
         let outcome = match (caller, fault) {
             (None, _) => Outcome::Refused,
             (Some(_), Some(fault)) if fault.status == 403 => Outcome::Denied,
+            // No such action: nothing was decided.
+            (Some(_), Some(fault)) if fault.code == "InvalidParameter" => Outcome::Refused,
             (Some(_), _) => Outcome::Allowed,
         };
         self.audit.note(&Line {
@@ -92,7 +94,10 @@ impl App {
             who: caller.map_or_else(|| "-".to_owned(), who),
             access_key_id: caller.and_then(|caller| caller.access_key_id.as_deref()),
             operation: action,
-            action: &format!("ram:{action}"),
+            action: &match action {
+                "AssumeRole" | "GetCallerIdentity" => format!("sts:{action}"),
+                _ => format!("ram:{action}"),
+            },
             resource: &format!("acs:ram:*:{}:*", self.account),
             outcome,
             reason: match (outcome, fault) {

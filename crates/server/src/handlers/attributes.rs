@@ -132,6 +132,7 @@ fn symlink_target(call: &Call<'_>) -> Result<ObjectKey, OssError> {
 
 pub(super) async fn get_symlink(call: &Call<'_>) -> Result<Reply, OssError> {
     let info = info(call).await?;
+    call.reaffirm(version(call)?, &info).await?;
     let Some(target) = &info.link_target else {
         return Err(OssError::new(ErrorCode::NotSymlink));
     };

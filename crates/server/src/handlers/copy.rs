@@ -30,7 +30,7 @@ pub(super) async fn copy_object(call: &Call<'_>) -> Result<Reply, OssError> {
     })?;
     let tagging_directive = attributes::tagging_directive(&headers)?;
     let copies_tags = tagging_directive == Directive::Copy;
-    Box::pin(check_source_access(call, &source, copies_tags)).await?;
+    let seen = Box::pin(check_source_access(call, &source, copies_tags)).await?;
     let source_version = source_version(&source)?;
     let parsed = ObjectAttributes::parse(&headers)?;
     if call.rules.quota.is_some_and(|quota| quota.strict)
@@ -45,7 +45,7 @@ pub(super) async fn copy_object(call: &Call<'_>) -> Result<Reply, OssError> {
         source_version,
         bucket: bucket.clone(),
         key: key.clone(),
-        conditions: Conditions::of_copy_source(|name| call.header(name)),
+        conditions: Conditions::of_copy_source(|name| call.header(name)).pinned(seen.as_deref()),
         metadata_directive: attributes::metadata_directive(&headers)?,
         attributes: parsed.headers,
         tagging_directive,
@@ -87,15 +87,18 @@ pub(super) fn source_version(source: &CopySource) -> Result<Option<VersionId>, O
 }
 
 /// Copying reads the source: who may not read it may not copy it, nor its tags. Its absence is told by the copy itself.
+///
+/// Where that was decided by the object as it is stored, gives its ETag, empty if there is none: it may be replaced by one that is not
+/// for this caller before it is copied.
 pub(super) async fn check_source_access(
     call: &Call<'_>,
     source: &CopySource,
     copies_tags: bool,
-) -> Result<(), OssError> {
+) -> Result<Option<String>, OssError> {
     let rules = call.app.objects.rules(&source.bucket).await;
     let rules = rules.map_err(|failure| errors::failure(&failure))?;
     if call.is_free(&rules) && call.is_free(&call.rules) {
-        return Ok(());
+        return Ok(None);
     }
     let bucket = call
         .app
@@ -110,6 +113,7 @@ pub(super) async fn check_source_access(
         Err(_) => None,
     };
     let tags = copies_tags && stored.as_ref().is_some_and(|info| !info.tags.is_empty());
+    let mut seen = None;
     if !call.is_free(&rules) {
         let place = Place {
             name: Some(source.bucket.as_str()),
@@ -120,10 +124,12 @@ pub(super) async fn check_source_access(
             stored: Some(stored.as_ref()),
         };
         let needed = source_actions(GivenSource { version: version.is_some(), tags });
-        call.demand(Operation::GetObject, needed, &place, None).await?;
+        if call.demand_of_stored(Operation::GetObject, needed, &place).await? {
+            seen = Some(stored.as_ref().map(|info| info.etag.clone()).unwrap_or_default());
+        }
     }
-    match tags {
-        true => call.permit_also(PUT_OBJECT_TAGGING, None).await,
-        false => Ok(()),
+    if tags {
+        call.permit_also(PUT_OBJECT_TAGGING, None).await?;
     }
+    Ok(seen)
 }

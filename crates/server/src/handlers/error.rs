@@ -8,6 +8,7 @@ use ossia_objects::{
     VersionId,
 };
 use ossia_protocol::{
+    conditions::REPLACED,
     error::{ErrorCode, OssError},
     names::{BucketName, ObjectKey},
 };
@@ -271,6 +272,10 @@ pub(crate) fn delete(error: DeleteError, bucket: &BucketName) -> OssError {
 
 /// A condition on a copy's source, which goes by its plain name in the answer: one SDK shows it, and its suite asks for that.
 fn source_condition(header: &'static str) -> OssError {
+    if header == REPLACED {
+        // Of what is there now nothing has been decided; when asked again it is.
+        return OssError::service_unavailable(RETRY_BUSY_SECONDS);
+    }
     OssError::precondition_failed(match header {
         "x-oss-copy-source-if-match" => "If-Match",
         "x-oss-copy-source-if-unmodified-since" => "If-Unmodified-Since",

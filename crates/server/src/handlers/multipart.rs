@@ -109,7 +109,7 @@ pub(super) async fn upload_part_copy(call: &Call<'_>) -> Result<Reply, OssError>
         OssError::invalid_argument("x-oss-copy-source", "", "The copy source is missing.")
     })?;
     let upload = upload_id(call).map_err(|error| error.with_ec(EC_NO_UPLOAD_PART_COPY))?;
-    Box::pin(check_source_access(call, &source, false)).await?;
+    let seen = Box::pin(check_source_access(call, &source, false)).await?;
     let source_version = source_version(&source)?;
     let asked = call.header("x-oss-copy-source-range");
     let range = match asked.and_then(range::copy_range) {
@@ -134,7 +134,7 @@ pub(super) async fn upload_part_copy(call: &Call<'_>) -> Result<Reply, OssError>
         source_key: source.key.clone(),
         source_version,
         range,
-        conditions: Conditions::of_copy_source(|name| call.header(name)),
+        conditions: Conditions::of_copy_source(|name| call.header(name)).pinned(seen.as_deref()),
         bucket: bucket.clone(),
         key,
         upload,

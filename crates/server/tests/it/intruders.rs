@@ -147,6 +147,20 @@ async fn who_may_rename_some_users_cannot_give_them_the_names_of_others() {
 }
 
 #[tokio::test]
+async fn an_action_that_nobody_signed_is_not_done() {
+    let fixture = Fixture::with_bucket().await;
+    // Signed in the older style, which covers parameters alone.
+    for (version, named) in [(RAM, "CreateUser"), (STS, "GetCallerIdentity")] {
+        let query = crate::ram::signed_parameters(&fixture, version, &[("UserName", "eve")]);
+        let call = post("/").anonymous().body(query.to_wire());
+        let call = call.header("content-type", "application/x-www-form-urlencoded");
+        let told = fixture.call(call.header("x-acs-action", named)).await;
+        assert_eq!(told.status, 400, "{named}");
+        assert!(told.text().contains("\"InvalidParameter\""), "{}", told.text());
+    }
+}
+
+#[tokio::test]
 async fn an_address_that_a_client_wrote_is_not_believed_in_a_line_of_its_own_either() {
     let fixture = Fixture::with(|config| {
         config.auth.proxies = vec!["127.0.0.1".into(), "10.9.0.0/16".into(), "fd00::/8".into()]
@@ -286,6 +300,8 @@ async fn a_bucket_that_was_made_private_stays_so_among_readers() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_replaces_a_public_object_is_not_read_by_its_right() {
     let fixture = Fixture::with_bucket().await;
+    fixture.make_bucket("open").await;
+    fixture.call(put("/open/?acl").header("x-oss-acl", "public-read-write")).await.expect(200);
     let store = async |body: &'static str, acl: &str| {
         let call = put("/bkt/k").body(body).header("x-oss-object-acl", acl);
         fixture.call(call).await.expect(200);
@@ -307,5 +323,17 @@ async fn what_replaces_a_public_object_is_not_read_by_its_right() {
             }
         }
     };
-    tokio::join!(writer, reader);
+    let copier = async {
+        let mut connection = fixture.connect().await;
+        for _ in 0..300 {
+            let copy = put("/open/copy").header("x-oss-copy-source", "/bkt/k").anonymous();
+            let told = connection.call(&fixture, copy).await;
+            assert!([200, 403, 503].contains(&told.status), "{told:?}");
+            if told.status == 200 {
+                let told = connection.call(&fixture, get("/open/copy").anonymous()).await;
+                assert_eq!(told.expect(200).text(), "open");
+            }
+        }
+    };
+    tokio::join!(writer, reader, copier);
 }

@@ -62,6 +62,11 @@ fn signed(method: &str, key: &Key, mut query: Query) -> Query {
     query
 }
 
+/// Signed by root, and with no parameters but these and the common ones.
+pub fn signed_parameters(fixture: &Fixture, version: &str, pairs: &[(&str, &str)]) -> Query {
+    signed("POST", &root(), parameters(fixture, &root(), version, pairs))
+}
+
 fn by_form(query: &Query) -> Call {
     post("/")
         .anonymous()

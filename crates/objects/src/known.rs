@@ -312,14 +312,15 @@ mod tests {
         known.learn_rules(&name(4), &open, &rules, before);
         assert!(!remembered(4));
         // What was in force is read while it is changed, and told of once it is.
-        let during = known.change(&name(4), async {
-            match known.rules(&name(4)) {
+        let four = name(4);
+        let during = known.change(&four, async {
+            match known.rules(&four) {
                 Remembered::AskStore(begun) => Ok(begun),
                 Remembered::Rules(_) => panic!("known"),
             }
         });
         let during = during.await.unwrap();
-        known.learn_rules(&name(4), &open, &rules, during);
+        known.learn_rules(&four, &open, &rules, during);
         assert!(!remembered(4));
     }
 

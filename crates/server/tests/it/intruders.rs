@@ -76,7 +76,8 @@ async fn a_redirect_leads_to_no_host_that_its_reader_chose() {
     fixture.call(put("/bkt/?acl").header("x-oss-acl", "public-read")).await.expect(200);
     let site = SITE.replace(
         "</WebsiteConfiguration>",
-        "<RoutingRules><RoutingRule><RuleNumber>1</RuleNumber><Condition><KeySuffixEquals>/x</KeySuffixEquals></Condition>\
+        "<RoutingRules><RoutingRule><RuleNumber>1</RuleNumber><Condition><KeySuffixEquals>/x</KeySuffixEquals>\
+         </Condition>\
          <Redirect><RedirectType>External</RedirectType><ReplaceKeyWith>${key}/</ReplaceKeyWith>\
          <HttpRedirectCode>302</HttpRedirectCode></Redirect></RoutingRule></RoutingRules></WebsiteConfiguration>",
     );

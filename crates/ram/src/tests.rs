@@ -756,6 +756,7 @@ fn a_right_that_was_taken_away_is_gone_for_requests_that_waited_meanwhile() {
                 params: Params::of(pairs.iter().copied()),
                 caller: Arc::clone(&caller),
                 judge: Box::new(ByPolicies),
+                nonce: fresh(),
                 now_ms: NOW_MS,
             };
             world.ram.call(request).await.map(|_| ()).map_err(|fault| fault.code.to_string())

@@ -647,12 +647,16 @@ fn what_changes_something_or_gives_credentials_is_taken_once_whatever_restarts()
         world.call("CreateRole", &trust).await.unwrap();
         let role = [("RoleArn", "acs:ram::1234567890123456:role/r"), ("RoleSessionName", "one")];
         let named = [("UserName", "a")];
+        let made = world.call("CreateAccessKey", &named).await.unwrap();
+        let id = text(&made, ["AccessKey", "AccessKeyId"]);
         let asked =
             [(RAM_VERSION, "CreateAccessKey", &named[..]), (STS_VERSION, "AssumeRole", &role[..])];
         for (version, action, pairs) in asked {
             let ask = async |world: &World, nonce| {
-                let caller = world.ram.caller_named("user/a").unwrap();
-                world.call_once((version, action), pairs, caller, nonce).await
+                let Found::Credential(found) = world.ram.find(&id, None, NOW_MS / 1000) else {
+                    panic!("no credential");
+                };
+                world.call_once((version, action), pairs, found.caller, nonce).await
             };
             let nonce = fresh();
             ask(&world, nonce.clone()).await.unwrap();

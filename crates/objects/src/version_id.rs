@@ -14,8 +14,9 @@ const NULL: &str = "null";
 
 /// Names a version of an object.
 ///
-/// A made one is 32 upper-case hexadecimal digits that mean nothing to others: a number of its own, and the version's order under
-/// its key, hidden behind that number, so that the record of a version is found by its id.
+/// A made one is 64 upper-case hexadecimal digits that mean nothing to others: a number of its own, and the version's order under
+/// its key, hidden behind that number, so that the record of a version is found by its id; then as many digits that follow from
+/// those, for an id of the service has this length and an official client's suite counts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum VersionId {
     /// `null`: the only one that a bucket without versions makes, or one whose versions are suspended. A key has at most one.
@@ -41,11 +42,25 @@ impl VersionId {
         Some(both as u64 ^ mix((both >> 64) as u64))
     }
 
-    /// Reads the text form. Anything but `null` and 32 upper-case hexadecimal digits names no version.
+    /// Reads the text form. Anything but `null` and 64 upper-case hexadecimal digits that belong together names no version.
     pub fn parse(text: &str) -> Option<Self> {
         if text == NULL {
             return Some(Self::Null);
         }
+        let id = Self::from_record(text.get(..2 * BYTES)?)?;
+        (id.to_string() == text).then_some(id)
+    }
+
+    /// As records have it: `None` is `null`.
+    pub(crate) fn to_record(self) -> Option<String> {
+        match self {
+            Self::Null => None,
+            Self::Made(id) => Some(format!("{:032X}", u128::from_be_bytes(id))),
+        }
+    }
+
+    /// Reads 32 upper-case hexadecimal digits.
+    pub(crate) fn from_record(text: &str) -> Option<Self> {
         let upper = |b: u8| b.is_ascii_digit() || (b'A'..=b'F').contains(&b);
         if text.len() != 2 * BYTES || !text.bytes().all(upper) {
             return None;
@@ -58,7 +73,11 @@ impl fmt::Display for VersionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Null => f.write_str(NULL),
-            Self::Made(id) => write!(f, "{:032X}", u128::from_be_bytes(*id)),
+            Self::Made(id) => {
+                let id = u128::from_be_bytes(*id);
+                let (high, low) = ((id >> 64) as u64, id as u64);
+                write!(f, "{id:032X}{:016X}{:016X}", mix(high ^ low), mix(high.wrapping_add(low)))
+            }
         }
     }
 }
@@ -96,10 +115,22 @@ mod tests {
             assert_ne!(id, VersionId::made(order, seed()));
         }
         // Part of the format: the record of a version is found by what its id says.
-        assert_eq!(VersionId::made(1, 0).to_string(), "0000000000000000E220A8397B1DCDAE");
+        let first = VersionId::made(1, 0);
+        assert_eq!(first.to_record().as_deref(), Some("0000000000000000E220A8397B1DCDAE"));
+        assert_eq!(VersionId::from_record("0000000000000000E220A8397B1DCDAE"), Some(first));
+        assert_eq!(first.to_string().len(), 64);
         assert_eq!(VersionId::parse("null"), Some(VersionId::Null));
         assert_eq!(VersionId::Null.order(), None);
-        for wrong in ["", "Null", "NULL", &"ab".repeat(16), &"AB".repeat(17), &"+B".repeat(16)] {
+        for wrong in [
+            "",
+            "Null",
+            "NULL",
+            &"ab".repeat(32),
+            &"AB".repeat(32),
+            &"AB".repeat(16),
+            "é",
+            &"+B".repeat(32),
+        ] {
             assert_eq!(VersionId::parse(wrong), None, "{wrong}");
         }
     }

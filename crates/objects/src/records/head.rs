@@ -282,10 +282,7 @@ impl Stored for Head {
             crc64: self.crc64,
             modified_s: self.modified_s,
             order: self.order,
-            version_id: match self.version_id {
-                VersionId::Null => None,
-                made => Some(made.to_string()),
-            },
+            version_id: self.version_id.to_record(),
             older: self.below.any,
             null_order: self.below.null,
             order_past: self.below.past,
@@ -379,7 +376,7 @@ impl Stored for Head {
             order: wire.order,
             version_id: match wire.version_id {
                 None => VersionId::Null,
-                Some(id) => VersionId::parse(&id).ok_or("its version is none")?,
+                Some(id) => VersionId::from_record(&id).ok_or("its version is none")?,
             },
             below: Below { any: wire.older, null: wire.null_order, past: wire.order_past },
             noncurrent_s: wire.noncurrent_s,

@@ -290,7 +290,7 @@ async fn where_versions_are_kept_nothing_must_not_be_overwritten() {
         .header("x-oss-complete-all", "yes")
         .header("x-oss-forbid-overwrite", "true");
     let done = fixture.call(call).await.expect(200);
-    assert_eq!(done.must("x-oss-version-id").len(), 32);
+    assert_eq!(done.must("x-oss-version-id").len(), 64);
     let all = fixture.call(get("/bkt/?versions")).await.expect(200);
     assert_eq!(all.elements("Type"), ["Multipart", "Normal", "Normal"]);
 }

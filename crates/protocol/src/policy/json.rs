@@ -40,6 +40,16 @@ impl Json {
         }
     }
 
+    /// As [`Json::texts`], with a text that is a JSON list itself read as that list: an official client's suite writes them so.
+    pub(super) fn unpacked_texts(&self) -> Option<Vec<String>> {
+        let unpacked = self.texts()?.into_iter().flat_map(|text| {
+            let list = text.starts_with('[').then(|| Json::parse(&text).ok()?.scalars()).flatten();
+            // An empty one stays what it is, no name of anything: without names a policy is for everybody.
+            list.filter(|list| !list.is_empty()).unwrap_or_else(|| vec![text])
+        });
+        Some(unpacked.collect())
+    }
+
     /// A text, number or truth value, or a list of such, as texts.
     pub(super) fn scalars(&self) -> Option<Vec<String>> {
         let scalar = |one: &Json| match one {

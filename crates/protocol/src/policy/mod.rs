@@ -474,7 +474,7 @@ impl Statement {
                     }
                 }
                 "Resource" | "NotResource" if kind != PolicyKind::Trust => {
-                    if resources.replace(resource_list(name, value, negated)?).is_some() {
+                    if resources.replace(resource_list(kind, name, value, negated)?).is_some() {
                         return Err(twice("Resource"));
                     }
                 }
@@ -538,12 +538,17 @@ fn action_list(name: &str, value: &Json, negated: bool) -> Result<List<Glob>, Po
 }
 
 fn resource_list(
+    kind: PolicyKind,
     name: &str,
     value: &Json,
     negated: bool,
 ) -> Result<List<ResourcePattern>, PolicyError> {
     let mut patterns = Vec::new();
-    for text in some_texts(name, value)? {
+    let mut texts = some_texts(name, value)?;
+    if kind == PolicyKind::Bucket {
+        texts = value.unpacked_texts().unwrap_or_default();
+    }
+    for text in texts {
         let pattern = ResourcePattern::new(&text).ok_or_else(|| {
             let form = "acs:<service>:<region>:<account>:<name>";
             PolicyError::new(format!("the resource {text:?} is neither {form} nor *"))

@@ -64,7 +64,7 @@ impl Principals {
 
     /// Those of a bucket policy: texts.
     pub(super) fn of_bucket(names: &Json, negated: bool) -> Result<Principals, PolicyError> {
-        let names = names.texts().ok_or_else(|| {
+        let names = names.unpacked_texts().ok_or_else(|| {
             PolicyError::new("the Principal of a bucket policy must be a list of ids")
         })?;
         if names.is_empty() {

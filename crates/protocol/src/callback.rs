@@ -261,6 +261,10 @@ pub fn is_variable(name: &str) -> bool {
 
 /// `None` for a variable that does not exist, and for one that does not end.
 fn template(body: &str) -> Option<Vec<Piece>> {
+    // Meant as a variable, and no form of one: the service refuses it rather than posting it as it stands.
+    if body.contains("$(") {
+        return None;
+    }
     let mut pieces = Vec::new();
     let mut rest = body;
     while let Some((before, tail)) = rest.split_once("${") {
@@ -339,13 +343,13 @@ mod tests {
 
     #[test]
     fn variables_are_replaced_as_a_form_and_as_json_want_them() {
-        let body = "o=${object}&s=${size}&m=${mimeType}&h=${imageInfo.height}&x=${x:a_1}&y=${x:none}$(object)";
+        let body = "o=${object}&s=${size}&m=${mimeType}&h=${imageInfo.height}&x=${x:a_1}&y=${x:none}$object";
         let json = format!(r#"{{"callbackUrl":"h/p","callbackBody":"{body}"}}"#);
         let callback = parse(&json, Some(r#"{"x:a_1":"1 2"}"#)).unwrap();
         assert_eq!(callback.content_type(), "application/x-www-form-urlencoded");
         assert_eq!(
             callback.body(&facts()),
-            "o=a%2F%22%C3%A9%26&s=5&m=text%2Fplain&h=&x=1%202&y=$(object)"
+            "o=a%2F%22%C3%A9%26&s=5&m=text%2Fplain&h=&x=1%202&y=$object"
         );
         let json = r#"{"callbackUrl":"h","callbackBodyType":"application/json",
             "callbackBody":"{\"o\":${object},\"s\":${size},\"x\":${x:v},\"h\":${imageInfo.width}}"}"#;
@@ -406,6 +410,11 @@ mod tests {
             (r#"{"callbackUrl":"a"}"#.to_owned(), None, "The callback body is empty."),
             (
                 r#"{"callbackUrl":"a","callbackBody":"${nothing}"}"#.to_owned(),
+                None,
+                "The callback body is invalid.",
+            ),
+            (
+                r#"{"callbackUrl":"a","callbackBody":"$(object)"}"#.to_owned(),
                 None,
                 "The callback body is invalid.",
             ),

@@ -164,7 +164,7 @@ pub enum RedirectKind {
 pub struct Redirect {
     /// Which way it leads there.
     pub kind: RedirectKind,
-    /// 301, 302 or 307.
+    /// 301, 302, 303 or 307.
     pub status: u16,
     /// `http` or `https`; `None` is that of the request.
     pub protocol: Option<String>,
@@ -229,6 +229,7 @@ fn complete(root: &mut Element) {
         default_flag(redirect, "PassQueryString", passes);
         default_flag(redirect, "MirrorFollowRedirect", true);
         default_flag(redirect, "MirrorCheckMd5", false);
+        default_flag(redirect, "MirrorPassOriginalSlashes", false);
         let headers = redirect.children.iter_mut().filter(|child| child.name == "MirrorHeaders");
         headers.for_each(|headers| default_flag(headers, "PassAll", false));
     }
@@ -319,21 +320,21 @@ impl Redirect {
         let text = |name| element.child_value(name).map(str::to_owned);
         let boolean = |name| read_bool(element, name).map_err(malformed);
         let kind = match element.child_value("RedirectType") {
-            Some("External" | "AliCDN") => RedirectKind::External,
+            None | Some("External" | "AliCDN") => RedirectKind::External,
             Some("Internal") => RedirectKind::Internal,
             Some("Mirror") if element.child_value("MirrorURL").is_none() => {
                 return Err(invalid("MirrorURL", "", "A rule that mirrors must name its source."));
             }
             Some("Mirror") => RedirectKind::Mirror,
             Some(other) => return Err(invalid("RedirectType", other, "The type is not known.")),
-            None => return Err(malformed(XmlError::Missing("RedirectType"))),
         };
         let status = match element.child_value("HttpRedirectCode").unwrap_or("301") {
             "301" => 301,
             "302" => 302,
+            "303" => 303,
             "307" => 307,
             other => {
-                let message = "The status must be 301, 302 or 307.";
+                let message = "The status must be 301, 302, 303 or 307.";
                 return Err(invalid("HttpRedirectCode", other, message));
             }
         };

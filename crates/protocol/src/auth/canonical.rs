@@ -19,7 +19,7 @@ const V1_PARAMETERS: &[&str] = &[
     "callback-var", "cleanRestoredObject", "cloudboxes", "cname", "comp", "continuation-token", "cors", "dataPipeline", "delete",
     "encryption", "endTime", "group", "httpsConfig", "img", "inventory", "inventoryId", "legalHold", "lifecycle", "link", "live",
     "location", "logging", "metaQuery", "objectInfo", "objectMeta", "objectWorm", "overwriteConfig", "partNumber", "policy",
-    "policyStatus", "position", "publicAccessBlock", "qos", "qosInfo", "qosRequester", "quota", "redundancyTransition",
+    "policyStatus", "position", "processConfiguration", "publicAccessBlock", "qos", "qosInfo", "qosRequester", "quota", "redundancyTransition",
     "referer", "regionList", "replication", "replicationLocation", "replicationProgress", "requestPayment", "requesterQosInfo",
     "resourceGroup", "resourcePool", "resourcePoolBuckets", "resourcePoolInfo", "response-cache-control",
     "response-content-disposition", "response-content-encoding", "response-content-language", "response-content-type",

@@ -6,6 +6,7 @@ use http::{HeaderValue, StatusCode, header};
 use ossia_objects::{BucketError, ConfigEntries, ConfigError, ConfigKind};
 use ossia_protocol::{
     error::{EC_BUCKET_XML, ErrorCode, OssError},
+    names::BucketName,
     operation::Operation,
     policy::{BUCKET_POLICY_BYTES_MAX, Policy, PolicyKind},
     query::Query,
@@ -193,6 +194,14 @@ async fn store(call: &Call<'_>, kind: ConfigKind, document: Bytes) -> Result<Rep
     Ok(Reply::ok())
 }
 
+/// Has a bucket that was just made encrypt what is put in it.
+pub(super) async fn encrypt(call: &Call<'_>, name: &BucketName) -> Result<(), OssError> {
+    let document = Bytes::from(EncryptionConfiguration.to_xml());
+    let edit = move |_| Ok(vec![(String::new(), document.clone())]);
+    let edited = call.app.objects.configure(Some(name), ConfigKind::Encryption, edit).await;
+    edited.map_err(|error| refused(call, error))
+}
+
 async fn remove(call: &Call<'_>, kind: ConfigKind) -> Result<Reply, OssError> {
     edit(call, kind, |_| Ok(Vec::new())).await?;
     Ok(Reply::empty(StatusCode::NO_CONTENT))
@@ -320,12 +329,13 @@ async fn list_inventory(call: &Call<'_>) -> Result<Reply, OssError> {
     if entries.is_empty() {
         return Err(OssError::new(ErrorCode::NoSuchInventory));
     }
+    let token = Some(after.as_str()).filter(|token| !token.is_empty());
     let mut rest = entries.into_iter().filter(|(id, _)| *id > after).peekable();
     let page: Vec<(String, Bytes)> = rest.by_ref().take(INVENTORY_PAGE).collect();
     let next = rest.peek().and_then(|_| page.last()).map(|(id, _)| id.clone());
     let elements: Vec<String> =
         page.iter().map(|(_, element)| String::from_utf8_lossy(element).into_owned()).collect();
-    let document = InventoryConfiguration::list(&elements, next.as_deref());
+    let document = InventoryConfiguration::list(&elements, token, next.as_deref());
     Ok(Reply::xml(StatusCode::OK, document))
 }
 

@@ -259,8 +259,9 @@ impl InventoryConfiguration {
         Ok(Self { id: id.to_owned(), destination: name.to_owned(), element })
     }
 
-    /// A page of inventories as ListBucketInventory tells it, from kept elements; `next` is where the next page begins.
-    pub fn list(elements: &[String], next: Option<&str>) -> String {
+    /// A page of inventories as ListBucketInventory tells it, from kept elements: `token` is what the page was asked for with, `next`
+    /// where the next one begins.
+    pub fn list(elements: &[String], token: Option<&str>, next: Option<&str>) -> String {
         let mut w = Writer::document(128);
         w.open("ListInventoryConfigurationsResult");
         let mut text = w.finish();
@@ -268,6 +269,9 @@ impl InventoryConfiguration {
         let start = Writer::document(0).finish().len();
         let mut tail = Writer::document(128);
         tail.boolean("IsTruncated", next.is_some());
+        if let Some(token) = token {
+            tail.text("ContinuationToken", token);
+        }
         if let Some(next) = next {
             tail.text("NextContinuationToken", next);
         }

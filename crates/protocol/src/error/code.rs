@@ -65,7 +65,7 @@ codes! {
     InvalidEncryptionAlgorithmError 400
         "The Encryption request you specified is not valid. Supported value: AES256/KMS";
     InvalidEncryptionRequest 400 "The Encryption request you specified is not valid.";
-    InvalidLocationConstraint 400 "The specified location constraint is not valid.";
+    InvalidLocationConstraint 400 "The specified location-constraint is not valid.";
     InvalidObjectName 400 "The specified object is not valid.";
     InvalidPart 400
         "One or more of the specified parts could not be found or the specified entity tag \
@@ -78,7 +78,8 @@ codes! {
         "Request specific response headers cannot be used for anonymous GET requests.";
     InvalidTag 400 "The TagKey you have provided is invalid.";
     InvalidTaggingKey 400 "The tagging key you provided is invalid.";
-    InvalidTargetBucketForLogging 400 "The target bucket for logging does not exist.";
+    InvalidTargetBucketForLogging 400
+        "put bucket log requester is not target bucket owner.";
     InvalidTargetType 400 "The symbolic's target file type is invalid", "0026-00000011";
     InvalidWORMConfiguration 400 "The WORM Configuration is invalid.";
     InvalidXMLFormat 400 "The XML you provided was not well-formed.";
@@ -127,7 +128,8 @@ codes! {
         "The bucket you are attempting to access must be addressed using the specified endpoint.";
     QuotaExceeded 403 "The storage quota of the bucket is exceeded.";
     RequestTimeTooSkewed 403
-        "The difference between the request time and the current time is too large.";
+        "The difference between the request time and the current time is too large.",
+        "0002-00000504";
     SecondLevelDomainForbidden 403
         "The bucket you are attempting to access must be addressed using OSS third level domain.";
     SecurityTokenExpired 403 "The security token you provided has expired.", "0002-00000007";

@@ -221,9 +221,9 @@ fn times_are_good_up_to_their_last_second() {
     for (way, now, expected) in [
         (Way::V1Header, NOW + 900, None),
         (Way::V1Header, NOW - 900, None),
-        (Way::V1Header, NOW + 901, Some("403 RequestTimeTooSkewed -")),
-        (Way::V1Header, NOW - 901, Some("403 RequestTimeTooSkewed -")),
-        (Way::V4Header, NOW + 901, Some("403 RequestTimeTooSkewed -")),
+        (Way::V1Header, NOW + 901, Some("403 RequestTimeTooSkewed 0002-00000504")),
+        (Way::V1Header, NOW - 901, Some("403 RequestTimeTooSkewed 0002-00000504")),
+        (Way::V4Header, NOW + 901, Some("403 RequestTimeTooSkewed 0002-00000504")),
         (Way::V1Url, NOW - 999_999, None),
         (Way::V1Url, NOW + 600, None),
         (Way::V1Url, NOW + 601, Some("403 AccessDenied -")),
@@ -232,7 +232,7 @@ fn times_are_good_up_to_their_last_second() {
         (Way::V4Url, NOW - 900, None),
         (Way::V4Url, NOW - 901, Some("403 AccessDenied -")),
         (Way::V4Url, i64::MIN, Some("403 AccessDenied -")),
-        (Way::V1Header, i64::MAX, Some("403 RequestTimeTooSkewed -")),
+        (Way::V1Header, i64::MAX, Some("403 RequestTimeTooSkewed 0002-00000504")),
     ] {
         let verdict = example(way, &secret).verify(&secret, now);
         assert_eq!(verdict.as_ref().err().map(brief).as_deref(), expected, "{way:?} {now}");
@@ -289,7 +289,12 @@ fn checks_come_in_their_order() {
     for (made, lookup, now, expected) in [
         (&bad, Lookup::Unknown, late, "403 InvalidAccessKeyId 0002-00000902"),
         (&bad, Lookup::Disabled, late, "403 InvalidAccessKeyId -"),
-        (&bad, Lookup::BadToken(TokenFault::Expired), late, "403 RequestTimeTooSkewed -"),
+        (
+            &bad,
+            Lookup::BadToken(TokenFault::Expired),
+            late,
+            "403 RequestTimeTooSkewed 0002-00000504",
+        ),
         (
             &bad,
             Lookup::BadToken(TokenFault::Expired),
@@ -315,7 +320,7 @@ fn checks_come_in_their_order() {
             "403 InvalidAccessKeyId 0002-00000002",
         ),
         (&bad, Lookup::BadToken(TokenFault::NotSupported), NOW, "403 SecurityTokenNotSupported -"),
-        (&bad, found, late, "403 RequestTimeTooSkewed -"),
+        (&bad, found, late, "403 RequestTimeTooSkewed 0002-00000504"),
         (&bad, found, NOW, "403 SignatureDoesNotMatch -"),
     ] {
         let error = made.verify_with(lookup, now).unwrap_err();

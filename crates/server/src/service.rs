@@ -369,9 +369,14 @@ impl App {
         {
             return Ok(None);
         }
-        let name = bucket_name(target)?;
+        let name = bucket_name(target).map_err(|refused| absent(operation, target, refused))?;
         match self.objects.bucket(&name).await {
             Ok(bucket) => Ok(Some(bucket)),
+            Err(BucketError::NoSuchBucket) if is_reserved(&name) => {
+                Err(OssError::new(ErrorCode::AccessDenied)
+                    .with_message("The bucket you access does not belong to you.")
+                    .with_field("BucketName", name.as_str()))
+            }
             // Of these the service says so of any document where there is no bucket, and an SDK's suite asks for it.
             Err(BucketError::NoSuchBucket)
                 if matches!(
@@ -510,6 +515,23 @@ fn check_framing(headers: &HeaderMap) -> Result<(), OssError> {
         return Err(OssError::header_not_implemented("Transfer-Encoding"));
     }
     Ok(())
+}
+
+/// The name of the service's own bucket. Nobody has it there, so nobody may make it here; one SDK's suite relies on it for a
+/// bucket of somebody else. One that a data folder has already is like any other.
+pub(crate) fn is_reserved(name: &BucketName) -> bool {
+    name.as_str() == "oss"
+}
+
+/// What is told of a bucket whose name breaks the rules. Buckets of old may have underscores, which none can be made with
+/// any more: a name that breaks no other rule belongs to a bucket that is not there.
+fn absent(operation: Operation, target: &Target, refused: OssError) -> OssError {
+    let name = target.bucket_str().unwrap_or_default();
+    let old = name.contains('_') && BucketName::new(&name.replace('_', "a")).is_ok();
+    if !old || matches!(operation, Operation::PutBucket | Operation::PutBucketAcl) {
+        return refused;
+    }
+    OssError::new(ErrorCode::NoSuchBucket).with_field("BucketName", name)
 }
 
 /// The bucket's name, checked.

@@ -391,12 +391,14 @@ impl LocationConstraint {
 }
 
 /// The body of PutBucket; what is `None` was not named and means the default.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CreateBucketConfiguration {
     /// Class of objects that name none.
     pub storage_class: Option<StorageClass>,
     /// How copies are kept.
     pub data_redundancy_type: Option<DataRedundancyType>,
+    /// Where the bucket should be, as older clients say it.
+    pub location: Option<String>,
 }
 
 impl CreateBucketConfiguration {
@@ -404,6 +406,9 @@ impl CreateBucketConfiguration {
     pub fn to_xml(&self) -> String {
         let mut w = Writer::document(160);
         w.open("CreateBucketConfiguration");
+        if let Some(location) = &self.location {
+            w.text("LocationConstraint", location);
+        }
         if let Some(class) = self.storage_class {
             w.text("StorageClass", class.as_str());
         }
@@ -440,7 +445,8 @@ impl CreateBucketConfiguration {
                 return Err(OssError::invalid_argument("DataRedundancyType", name, message));
             }
         };
-        Ok(Self { storage_class, data_redundancy_type })
+        let location = root.child_value("LocationConstraint").map(str::to_owned);
+        Ok(Self { storage_class, data_redundancy_type, location })
     }
 }
 

@@ -277,11 +277,12 @@ fn the_body_of_put_bucket_defaults_what_it_does_not_name() {
         "<CreateBucketConfiguration><StorageClass></StorageClass><DataRedundancyType/>\
          </CreateBucketConfiguration>",
     ] {
-        assert_eq!(parse(empty), Ok(none), "{empty}");
+        assert_eq!(parse(empty).as_ref(), Ok(&none), "{empty}");
     }
     let both = CreateBucketConfiguration {
         storage_class: Some(StorageClass::Ia),
         data_redundancy_type: Some(DataRedundancyType::Zrs),
+        location: Some("oss-cn-hangzhou".into()),
     };
     assert_eq!(parse(&both.to_xml()), Ok(both));
     let bad = |inner: &str| {

@@ -19,7 +19,11 @@ use super::{
     list::{max_keys, text},
     upload::small_body,
 };
-use crate::{auth::HeaderView, http::Reply, service::Call};
+use crate::{
+    auth::HeaderView,
+    http::Reply,
+    service::{Call, is_reserved},
+};
 
 /// The longest body of PutBucket in bytes.
 const CONFIGURATION_BYTES_MAX: usize = 16 << 10;
@@ -197,13 +201,27 @@ pub(super) async fn put_bucket(call: &Call<'_>) -> Result<Reply, OssError> {
     let configuration = CreateBucketConfiguration::parse(
         &configuration_body(call, CONFIGURATION_BYTES_MAX).await?,
     )?;
+    if let Some(asked) = &configuration.location
+        && asked.strip_prefix("oss-").unwrap_or(asked) != call.app.config.region
+    {
+        return Err(OssError::new(ErrorCode::InvalidLocationConstraint)
+            .with_field("LocationConstraint", asked));
+    }
+    let encrypted = attributes::encryption(&HeaderView(call.headers()))?;
+    let objects = &call.app.objects;
+    // Another right sets the encryption of a bucket that is there.
+    let encrypt = encrypted && objects.bucket(&name).await == Err(BucketError::NoSuchBucket);
     let input = CreateBucketInput {
         name: name.clone(),
         acl,
         storage_class: configuration.storage_class,
         redundancy: configuration.data_redundancy_type,
     };
-    create(call, input).await
+    let made = create(call, input).await?;
+    if encrypt {
+        super::config::encrypt(call, &name).await?;
+    }
+    Ok(made)
 }
 
 /// Refuses a public ACL where public access is blocked, by the bucket or by the account.
@@ -226,11 +244,13 @@ async fn check_block(
 
 async fn create(call: &Call<'_>, input: CreateBucketInput) -> Result<Reply, OssError> {
     let name = input.name.clone();
-    call.app
-        .objects
-        .create_bucket(input)
-        .await
-        .map_err(|error| errors::create_bucket(error, &name))?;
+    let objects = &call.app.objects;
+    if is_reserved(&name) && objects.bucket(&name).await == Err(BucketError::NoSuchBucket) {
+        return Err(
+            OssError::new(ErrorCode::BucketAlreadyExists).with_field("BucketName", name.as_str())
+        );
+    }
+    objects.create_bucket(input).await.map_err(|error| errors::create_bucket(error, &name))?;
     Ok(located(&name))
 }
 

@@ -241,3 +241,100 @@ async fn a_restore_that_is_asked_for_twice_is_refused_with_a_number() {
     let again = again.error(409, "RestoreAlreadyInProgress");
     assert!(again.header("x-oss-ec").is_some());
 }
+
+#[tokio::test]
+async fn the_last_no_bytes_are_no_range_and_a_skewed_clock_has_its_number() {
+    let fixture = Fixture::with_bucket().await;
+    fixture.call(put("/bkt/k").body("hello")).await.expect(200);
+    let none = get("/bkt/k").header("range", "bytes=-0");
+    fixture.call(none).await.error(416, "InvalidRange");
+    let early = get("/bkt/k").head_bytes(&fixture);
+    fixture.clock.set_ms((NOW + 3600) * 1000);
+    let mut connection = fixture.connect().await;
+    connection.send(early).await;
+    let refused = connection.response(false).await.error(403, "RequestTimeTooSkewed");
+    assert_eq!(refused.must("x-oss-ec"), "0002-00000504");
+    assert!(refused.element("RequestTime").is_some() && refused.element("ServerTime").is_some());
+}
+
+#[tokio::test]
+async fn a_bucket_is_made_where_it_is_asked_for_or_not_at_all() {
+    let fixture = Fixture::start().await;
+    let at = |place: &str| {
+        let place = format!("<LocationConstraint>{place}</LocationConstraint>");
+        put("/new/").body(format!("<CreateBucketConfiguration>{place}</CreateBucketConfiguration>"))
+    };
+    for place in ["oss-cn-zhengzhou", "oss-", "cn"] {
+        let refused = fixture.call(at(place)).await.error(400, "InvalidLocationConstraint");
+        let message = refused.element("Message").unwrap();
+        assert_eq!(message, "The specified location-constraint is not valid.");
+    }
+    fixture.call(get("/new/")).await.error(404, "NoSuchBucket");
+    for place in ["oss-cn-hangzhou", "cn-hangzhou", ""] {
+        fixture.call(at(place)).await.expect(200);
+    }
+    fixture.call(at("oss-cn-zhengzhou")).await.error(400, "InvalidLocationConstraint");
+}
+
+#[tokio::test]
+async fn a_bucket_can_be_made_with_its_encryption() {
+    let fixture = Fixture::with_bucket().await;
+    let making = |name: &str, way: &str| {
+        put(&format!("/{name}/")).header("x-oss-server-side-encryption", way)
+    };
+    fixture.call(making("new", "KMS")).await.error(400, "KmsServiceNotEnabled");
+    fixture.call(get("/new/")).await.error(404, "NoSuchBucket");
+    fixture.call(making("new", "AES256")).await.expect(200);
+    let told = fixture.call(get("/new/?encryption")).await.expect(200);
+    assert_eq!(told.element("SSEAlgorithm").as_deref(), Some("AES256"));
+    let stored = fixture.call(put("/new/k").body("x")).await.expect(200);
+    assert_eq!(stored.must("x-oss-server-side-encryption"), "AES256");
+    // That of one that is there is set by its own operation, which is another right.
+    fixture.call(making("bkt", "AES256")).await.expect(200);
+    let none = fixture.call(get("/bkt/?encryption")).await;
+    none.error(404, "NoSuchServerSideEncryptionRule");
+}
+
+#[tokio::test]
+async fn the_bucket_of_the_service_belongs_to_somebody_else() {
+    let fixture = Fixture::start().await;
+    for making in [put("/oss/"), put("/oss/?acl").header("x-oss-acl", "private")] {
+        fixture.call(making).await.error(409, "BucketAlreadyExists");
+    }
+    for call in [get("/oss/"), get("/oss/?acl"), delete("/oss/"), put("/oss/k").body("x")] {
+        fixture.call(call).await.error(403, "AccessDenied");
+    }
+}
+
+#[tokio::test]
+async fn a_rule_that_says_no_type_leads_outside_and_a_mirror_tells_all_its_flags() {
+    let fixture = Fixture::with_bucket().await;
+    let site = |redirect: &str| {
+        put("/bkt/?website").body(format!(
+            "<WebsiteConfiguration><RoutingRules><RoutingRule><RuleNumber>5</RuleNumber><Condition>\
+             <HttpErrorCodeReturnedEquals>404</HttpErrorCodeReturnedEquals></Condition><Redirect>{redirect}</Redirect>\
+             </RoutingRule></RoutingRules></WebsiteConfiguration>"
+        ))
+    };
+    let outside = "<HostName>a.com</HostName><HttpRedirectCode>303</HttpRedirectCode>";
+    fixture.call(site(outside)).await.expect(200);
+    fixture.call(put("/bkt/?acl").header("x-oss-acl", "public-read")).await.expect(200);
+    let sent = fixture.call(get("/bkt/none").anonymous()).await.expect(303);
+    assert!(sent.must("location").ends_with("://a.com/none"));
+    let mirror = "<RedirectType>Mirror</RedirectType><MirrorURL>http://b.com/</MirrorURL>";
+    fixture.call(site(mirror)).await.expect(200);
+    let told = fixture.call(get("/bkt/?website")).await.expect(200);
+    assert_eq!(told.element("MirrorPassOriginalSlashes").as_deref(), Some("false"));
+}
+
+#[tokio::test]
+async fn a_policy_may_have_its_lists_as_texts() {
+    let fixture = Fixture::with_bucket().await;
+    let policy = r#"{"Version":"1","Statement":[{"Action":["oss:GetObject"],"Effect":"Deny",
+        "Principal":"[123456790]","Resource":"[\"acs:oss:*:1234567890:*\/*\"]"}]}"#;
+    fixture.call(put("/bkt/?policy").body(policy)).await.expect(200);
+    assert_eq!(fixture.call(get("/bkt/?policy")).await.expect(200).text(), policy);
+    // One of nobody is not one of everybody.
+    let nobody = policy.replace("[123456790]", "[]");
+    fixture.call(put("/bkt/?policy").body(nobody)).await.error(400, "InvalidPolicyDocument");
+}

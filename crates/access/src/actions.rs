@@ -361,6 +361,70 @@ mod tests {
         }
     }
 
+    /// From the rules of names and rights, not from the table.
+    fn by_the_rules(operation: Operation) -> Rule {
+        use Operation::*;
+        let action: &'static str = match operation {
+            HeadBucket => "oss:GetBucketInfo",
+            ListObjectsV2 => "oss:ListObjects",
+            PutBucketTags => "oss:PutBucketTagging",
+            GetBucketTags => "oss:GetBucketTagging",
+            DeleteBucketTags => "oss:DeleteBucketTagging",
+            ListBucketInventory => "oss:GetBucketInventory",
+            ListBucketAccessPoints => "oss:ListAccessPoints",
+            ListBucketRequesterQoSInfos => "oss:ListBucketRequesterQoSInfo",
+            GetLiveChannelInfo => "oss:GetLiveChannel",
+            PostObject
+            | AppendObject
+            | CopyObject
+            | PutSymlink
+            | InitiateMultipartUpload
+            | UploadPart
+            | UploadPartCopy
+            | CompleteMultipartUpload => "oss:PutObject",
+            DeleteMultipleObjects => "oss:DeleteObject",
+            HeadObject | GetObjectMeta | GetSymlink | SelectObject | CreateSelectObjectMeta => {
+                "oss:GetObject"
+            }
+            ProcessObject | AsyncProcessObject => "oss:PostProcessTask",
+            other => format!("oss:{}", other.name()).leak(),
+        };
+        let of_version = match operation {
+            PutObjectAcl => "oss:PutObjectVersionAcl",
+            GetObjectAcl => "oss:GetObjectVersionAcl",
+            PutObjectTagging => "oss:PutObjectVersionTagging",
+            GetObjectTagging => "oss:GetObjectVersionTagging",
+            DeleteObjectTagging => "oss:DeleteObjectVersionTagging",
+            RestoreObject => "oss:RestoreObjectVersion",
+            _ if action == "oss:GetObject" => "oss:GetObjectVersion",
+            _ if action == "oss:DeleteObject" => "oss:DeleteObjectVersion",
+            _ => action,
+        };
+        let right = match action {
+            "oss:GetObject" => Right::Read,
+            "oss:PutObject" | "oss:DeleteObject" | "oss:AbortMultipartUpload" => Right::Write,
+            _ if operation.level() == Level::Object => Right::Own,
+            _ => Right::Manage,
+        };
+        Rule { action, of_version, right }
+    }
+
+    #[test]
+    fn operations_are_called_and_granted_as_the_rules_say() {
+        for operation in Operation::ALL {
+            let wanted = Some(by_the_rules(*operation));
+            let wanted = wanted.filter(|_| *operation != Operation::OptionObject);
+            assert_eq!(rule(*operation), wanted, "{operation}");
+            let Some(rule) = wanted else { continue };
+            for action in [rule.action, rule.of_version] {
+                let object = rule.right != Right::Manage;
+                assert_eq!(right_of(&action.to_uppercase(), object), rule.right, "{action}");
+                assert_eq!(right_of(action, false), Right::Manage, "{action}");
+            }
+        }
+        assert_eq!(right_of("oss:Nothing", true), Right::Own);
+    }
+
     #[test]
     fn headers_and_versions_add_what_they_set() {
         use Operation::*;
@@ -388,6 +452,10 @@ mod tests {
             needed(DeleteObject, all),
             ["oss:DeleteObjectVersion", "oss:BypassGovernanceRetention"]
         );
+        let each = ["oss:DeleteObjectVersion", "oss:BypassGovernanceRetention"];
+        assert_eq!(needed(DeleteMultipleObjects, all), each);
+        let shortened = ["oss:PutObjectRetention", "oss:BypassGovernanceRetention"];
+        assert_eq!(needed(PutObjectRetention, all), shortened);
         assert_eq!(needed(PutBucket, all), ["oss:PutBucket", "oss:PutBucketAcl"]);
         assert_eq!(needed(PutBucketAcl, all), ["oss:PutBucketAcl", "oss:PutBucket"]);
         assert_eq!(needed(HeadBucket, none), ["oss:GetBucketInfo"]);

@@ -299,5 +299,14 @@ mod tests {
         assert!(!trusts(&external, &user(&[]), "1234", &plain));
         let given = Conditions { external_id: Some("abc".into()), ..plain };
         assert!(trusts(&external, &user(&[]), "1234", &given));
+        let but = r#"{"Effect":"Allow","Action":"*","Principal":{"RAM":"acs:ram::1234:root"}},
+            {"Effect":"Deny","Action":"sts:*","Principal":{"RAM":"acs:ram::1234:user/lee"}}"#;
+        let but = policy(PolicyKind::Trust, but);
+        assert!(
+            trusts(&but, &session, "1234", &given) && !trusts(&but, &user(&[]), "1234", &given)
+        );
+        let other =
+            r#"{"Effect":"Allow","Action":"sts:Get*","Principal":{"RAM":"acs:ram::1234:root"}}"#;
+        assert!(!trusts(&policy(PolicyKind::Trust, other), &session, "1234", &given));
     }
 }

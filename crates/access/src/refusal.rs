@@ -145,3 +145,85 @@ fn detail(
         ("AuthAction", refused.action.to_owned()),
     ])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Cause, PolicyOrigin};
+
+    const AUTHORIZER: (&str, &str) = (BY_AUTHORIZER, "");
+    const ATTACHED: &str = "AccountLevelIdentityBasedPolicy";
+
+    #[test]
+    fn a_refusal_tells_who_was_refused_by_which_kind_of_policy() {
+        let of = |principal| Caller { principal, ..Caller::account("AK") };
+        let user = of(Principal::User { id: "77".into(), name: "lee".into() });
+        let (role_id, role, session) = ("5".into(), "writer".into(), "s1".into());
+        let session = of(Principal::Session { role_id, role, session });
+        let by = |source| Reason::Statement(Cause { source, number: 1, sid: None });
+        let attached = || by(Source::Attached { name: "p".into(), origin: PolicyOrigin::Custom });
+        let (get, put) = (Operation::GetObject, Operation::PutBucketCors);
+        let (read, manage) = (Right::Read, Right::Manage);
+        for (caller, operation, right, reason, (message, ec), detail) in [
+            (
+                &user,
+                get,
+                read,
+                attached(),
+                (BY_BUCKET_POLICY, EC_POLICY),
+                Some((ATTACHED, "ExplicitDeny")),
+            ),
+            (&session, get, read, attached(), AUTHORIZER, Some((ATTACHED, "ExplicitDeny"))),
+            (&user, get, read, by(Source::Bucket), (BY_BUCKET_POLICY, ""), None),
+            (&session, get, read, by(Source::Bucket), (BY_BUCKET_POLICY, ""), None),
+            (
+                &session,
+                get,
+                read,
+                by(Source::Session),
+                AUTHORIZER,
+                Some(("SessionPolicy", "ExplicitDeny")),
+            ),
+            (
+                &session,
+                get,
+                read,
+                Reason::SessionSilent,
+                AUTHORIZER,
+                Some(("SessionPolicy", "ImplicitDeny")),
+            ),
+            (
+                &session,
+                put,
+                manage,
+                Reason::OwnersOnly,
+                AUTHORIZER,
+                Some((ATTACHED, "ImplicitDeny")),
+            ),
+            (
+                &user,
+                put,
+                manage,
+                Reason::OwnersOnly,
+                ("AccessDenied", ""),
+                Some((ATTACHED, "ImplicitDeny")),
+            ),
+            (&Caller::account("AK"), get, read, by(Source::Bucket), (BY_BUCKET_POLICY, ""), None),
+        ] {
+            let refused = Refused { operation, action: "oss:Some", right, account: "1234" };
+            let told = super::message(&reason, caller, refused);
+            assert_eq!((told.0, told.1.unwrap_or_default()), (message, ec), "{caller:?} {reason}");
+            let told = super::detail(&reason, caller, refused);
+            let told: Option<Vec<String>> =
+                told.map(|all| all.into_iter().map(|(_, value)| value).collect());
+            let wanted = detail.map(|(policy, how)| {
+                let (kind, name) = match caller.principal {
+                    Principal::Session { .. } => ("AssumedRoleUser", "writer:s1"),
+                    _ => ("SubUser", "77"),
+                };
+                [policy, "1234", kind, name, how, "oss:Some"].map(str::to_owned).to_vec()
+            });
+            assert_eq!(told, wanted, "{caller:?} {reason}");
+        }
+    }
+}

@@ -50,7 +50,7 @@ impl Dice {
     }
 }
 
-const ACTIONS: [(&str, Right); 9] = [
+const ACTIONS: [(&str, Right); 12] = [
     ("oss:GetObject", Right::Read),
     ("oss:GetObjectVersion", Right::Read),
     ("oss:PutObject", Right::Write),
@@ -59,6 +59,9 @@ const ACTIONS: [(&str, Right); 9] = [
     ("oss:PutObjectAcl", Right::Own),
     ("oss:ListObjects", Right::Manage),
     ("oss:PutBucketPolicy", Right::Manage),
+    ("oss:GetBucketPolicy", Right::Manage),
+    ("oss:DeleteBucketPolicy", Right::Manage),
+    ("oss:PutBucketAcl", Right::Manage),
     ("oss:GetBucketInfo", Right::Manage),
 ];
 const ACTION_PATTERNS: [&str; 17] = [

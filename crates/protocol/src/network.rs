@@ -44,3 +44,49 @@ impl Network {
         self.mask == 0 || self.mask == u128::MAX << 32
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_holds_what_its_first_bits_are_of() {
+        for (range, within, without) in [
+            (
+                "10.0.0.0/8",
+                &["10.0.0.0", "10.255.255.255", "::ffff:10.1.2.3"][..],
+                &["11.0.0.0", "9.9.9.9", "::a00:1"][..],
+            ),
+            // Bits behind the length count for nothing.
+            ("10.1.2.3/8", &["10.9.9.9"], &["11.1.2.3"]),
+            ("10.1.2.3", &["10.1.2.3"], &["10.1.2.2", "10.1.2.4"]),
+            ("10.1.2.3/32", &["10.1.2.3"], &["10.1.2.2"]),
+            ("10.1.2.2/31", &["10.1.2.2", "10.1.2.3"], &["10.1.2.1", "10.1.2.4"]),
+            ("0.0.0.0/0", &["1.2.3.4"], &["::1", "2001:db8::1"]),
+            ("2001:db8::/32", &["2001:db8:ffff::1"], &["2001:db9::", "10.0.0.1"]),
+            ("2001:db8::1/128", &["2001:db8::1"], &["2001:db8::2"]),
+            ("::/0", &["::1", "10.0.0.1"], &[]),
+            ("::ffff:10.0.0.0/104", &["10.1.1.1"], &["11.0.0.0"]),
+        ] {
+            let network = Network::parse(range).unwrap();
+            let holds = |text: &&str| network.holds(text.parse().unwrap());
+            assert!(within.iter().all(holds), "{range}");
+            assert!(!without.iter().any(|text| holds(&text)), "{range}");
+            let everything = ["0.0.0.0/0", "::/0"].contains(&range);
+            assert_eq!(network.is_everything(), everything, "{range}");
+        }
+        for bad in [
+            "",
+            "/8",
+            "10.0.0.0/",
+            "10.0.0.0/33",
+            "10.0.0/8",
+            "::/129",
+            "10.0.0.0/-1",
+            "10.0.0.0/8/8",
+            "x",
+        ] {
+            assert_eq!(Network::parse(bad), None, "{bad}");
+        }
+    }
+}

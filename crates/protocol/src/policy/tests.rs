@@ -32,6 +32,20 @@ fn what_is_not_of_the_grammar_is_refused_by_name() {
         (&format!("{ALLOW},\"NotAction\":\"*\""), "exclude each other"),
         (&format!("{ALLOW},\"NotResource\":\"*\""), "exclude each other"),
         (&format!("{ALLOW},\"Effect\":\"Deny\""), "given twice"),
+        (
+            &format!("{ALLOW},\"Condition\":{{\"StringEquals\":{{\"oss:BucketTag/\":\"x\"}}}}"),
+            "oss:BucketTag/ is unknown",
+        ),
+        (
+            &format!(
+                "{ALLOW},\"Condition\":{{\"NumericLessThan\":{{\"oss:BucketTag/n\":\"inf\"}}}}"
+            ),
+            "no value",
+        ),
+        (
+            &format!("{ALLOW},\"Condition\":{{\"NumericEquals\":{{\"oss:BucketTag/n\":\"NaN\"}}}}"),
+            "no value",
+        ),
         (&format!("{ALLOW},\"Principal\":[\"*\"]"), "Principal is unknown here"),
         (&format!("{ALLOW},\"Conditions\":{{}}"), "Conditions is unknown here"),
         (&format!("{ALLOW},\"Condition\":[]"), "must be an object"),
@@ -113,6 +127,8 @@ fn principals_are_the_buckets_and_the_roles() {
         assert!(bucket(bad).is_err(), "{bad}");
     }
     assert!(Policy::parse(&statement(ALLOW), PolicyKind::Bucket).unwrap().is_public());
+    let both = statement(&format!("{ALLOW},\"Principal\":[\"*\"],\"NotPrincipal\":[\"77\"]"));
+    assert!(Policy::parse(&both, PolicyKind::Bucket).is_err(), "{both}");
     let trust = |principal: &str| {
         let text = statement(&format!(
             "\"Effect\":\"Allow\",\"Action\":\"sts:AssumeRole\",\"Principal\":{principal}"
@@ -133,6 +149,8 @@ fn principals_are_the_buckets_and_the_roles() {
         "{\"RAM\":[\"*\"]}",
         "{\"RAM\":[\"acs:ram::*:root\"]}",
         "{\"RAM\":[\"acs:ram::1:user/\"]}",
+        "{\"RAM\":[\"acs:ram::1:user/a/b\"]}",
+        "{\"RAM\":[\"acs:ram::1:role/*\"]}",
         "{\"AWS\":[\"x\"]}",
     ] {
         assert!(trust(bad).is_err(), "{bad}");
@@ -171,6 +189,8 @@ fn whom_a_principal_names() {
         ),
         ("\"Principal\":[\"arn:sts::*:*/*/*\"]", "", [false, false, true, false]),
         ("\"Principal\":[\"arn:sts::9:assumed-role/writer/*\"]", "", [false; 4]),
+        ("\"Principal\":[\"arn:sts::1234:federated-user/writer/*\"]", "", [false; 4]),
+        ("\"Principal\":[\"arn:sts::1234:assumed-role/writer/s2\"]", "", [false; 4]),
         ("\"NotPrincipal\":[\"77\"]", "", [false, false, true, true]),
         ("\"NotPrincipal\":[\"77\"]", condition, [true, false, true, true]),
         ("\"NotPrincipal\":[\"1234\"]", condition, [false, false, false, true]),
@@ -182,6 +202,107 @@ fn whom_a_principal_names() {
             "{principal} {condition}"
         );
     }
+}
+
+#[test]
+fn a_trust_policy_names_whom_it_names_of_its_own_account_alone() {
+    let all = [
+        Subject::Account,
+        Subject::User { id: "77", name: "lee" },
+        Subject::Session { role: "Writer", session: "s1" },
+        Subject::Anonymous,
+    ];
+    for (principal, wanted) in [
+        (r#"{"RAM":"acs:ram::1234:root"}"#, [true, true, true, false]),
+        (r#"{"RAM":"acs:ram::99:root"}"#, [false; 4]),
+        (r#"{"RAM":"acs:ram::1234:user/Lee"}"#, [false, true, false, false]),
+        (r#"{"RAM":"acs:ram::1234:user/kim"}"#, [false; 4]),
+        (r#"{"RAM":"acs:ram::99:user/lee"}"#, [false; 4]),
+        (r#"{"RAM":"acs:ram::1234:role/writer"}"#, [false, false, true, false]),
+        (r#"{"RAM":"acs:ram::1234:role/reader"}"#, [false; 4]),
+        (r#"{"RAM":"acs:ram::99:role/writer"}"#, [false; 4]),
+        (
+            r#"{"Service":["ecs.aliyuncs.com"],"Federated":"acs:ram::1234:saml-provider/x"}"#,
+            [false; 4],
+        ),
+        (
+            r#"{"RAM":["acs:ram::1234:user/kim","acs:ram::1234:user/lee"],"Service":"x"}"#,
+            [false, true, false, false],
+        ),
+    ] {
+        let text = statement(&format!(
+            "\"Effect\":\"Allow\",\"Action\":\"sts:AssumeRole\",\"Principal\":{principal}"
+        ));
+        let policy = Policy::parse(&text, PolicyKind::Trust).unwrap();
+        let named = all.map(|subject| policy.statements()[0].names(subject, "1234"));
+        assert_eq!(named, wanted, "{principal}");
+    }
+}
+
+#[test]
+fn a_policy_is_as_long_as_its_kind_may_be_and_no_longer() {
+    let trust = "\"Effect\":\"Allow\",\"Action\":\"*\",\"Principal\":{\"RAM\":\"acs:ram::1:root\"}";
+    for (kind, members, most, letter) in [
+        (PolicyKind::Identity, ALLOW, IDENTITY_POLICY_CHARS_MAX, "目"),
+        (PolicyKind::Session, ALLOW, SESSION_POLICY_CHARS_MAX, "目"),
+        (PolicyKind::Trust, trust, IDENTITY_POLICY_CHARS_MAX, "目"),
+        // A bucket's is counted in bytes.
+        (PolicyKind::Bucket, ALLOW, BUCKET_POLICY_BYTES_MAX, "x"),
+    ] {
+        let of = |letter: &str, count: usize| {
+            statement(&format!("{members},\"Sid\":\"{}\"", letter.repeat(count)))
+        };
+        let rest = of(letter, 0).len();
+        assert!(Policy::parse(&of(letter, most - rest), kind).is_ok(), "{kind:?}");
+        assert!(Policy::parse(&of(letter, most - rest + 1), kind).is_err(), "{kind:?}");
+    }
+    let wide =
+        statement(&format!("{ALLOW},\"Sid\":\"{}\"", "目".repeat(BUCKET_POLICY_BYTES_MAX / 3)));
+    assert!(Policy::parse(&wide, PolicyKind::Bucket).is_err());
+}
+
+#[test]
+fn a_policy_tells_what_its_conditions_look_at() {
+    let none = Needs::default();
+    let test = |key: &str| format!("\"Condition\":{{\"StringEquals\":{{\"{key}\":\"1\"}}}}");
+    let wanted = [
+        ("oss:BucketTag/a", Needs { bucket_tags: true, ..none }),
+        ("oss:ExistingObjectTag/a", Needs { existing_tags: true, ..none }),
+        ("oss:RequestObjectTag/a", Needs { request_tags: true, ..none }),
+        ("oss:object-remaining-retention-days", Needs { retention_days: true, ..none }),
+        ("acs:SourceIp", none),
+    ];
+    for (key, needs) in wanted {
+        // In whichever statement it stands.
+        for (first, last) in [(key, "acs:UserAgent"), ("acs:UserAgent", key)] {
+            let text = format!(
+                "{{\"Version\":\"1\",\"Statement\":[{{{ALLOW},{}}},{{{ALLOW},{}}}]}}",
+                test(first),
+                test(last)
+            );
+            let policy = Policy::parse(&text, PolicyKind::Identity).unwrap();
+            assert_eq!(policy.needs(), needs, "{text}");
+        }
+    }
+    let all = wanted.into_iter().fold(none, |all, (_, needs)| needs.or(all));
+    let every =
+        Needs { bucket_tags: true, existing_tags: true, request_tags: true, retention_days: true };
+    assert_eq!((all, all.or(none), none.or(all)), (every, every, every));
+}
+
+#[test]
+fn what_lies_outside_a_bucket_is_told_but_for_what_is_left_out() {
+    let outside = |element: &str, resource: &str| {
+        let text = format!(
+            "\"Effect\":\"Allow\",\"Action\":\"*\",\"{element}\":[\"acs:oss:*:*:bkt/*\",\"{resource}\"]"
+        );
+        let policy = Policy::parse(&statement(&text), PolicyKind::Bucket).unwrap();
+        policy.resource_outside("bkt").map(str::to_owned)
+    };
+    let other = "acs:oss:*:*:other/*";
+    assert_eq!(outside("Resource", other).as_deref(), Some(other));
+    assert_eq!(outside("Resource", "acs:oss:*:*:bkt"), None);
+    assert_eq!(outside("NotResource", other), None);
 }
 
 #[test]
@@ -301,6 +422,8 @@ fn every_operator_holds_as_it_should_and_absent_keys_only_for_those_that_negate(
         (r#"{"IpAddressIncludeBorder":{"acs:SourceIp":"192.168.1.7"}}"#, true, false),
         (r#"{"NotIpAddress":{"acs:SourceIp":"192.168.0.0/16"}}"#, false, true),
         (r#"{"IpAddress":{"acs:SourceIp":"2001:db8::/32"}}"#, false, false),
+        (r#"{"IpAddress":{"acs:SourceIp":"192.168.77.77/16"}}"#, true, false),
+        (r#"{"IpAddress":{"acs:SourceIp":"::ffff:192.168.0.0/112"}}"#, true, false),
         (r#"{"StringEquals":{"acs:SourceIp":"192.168.1.7"}}"#, true, false),
         (
             r#"{"StringEquals":{"oss:ExistingObjectTag/status":"ok","oss:ExistingObjectTag/n":"7"}}"#,
@@ -327,6 +450,16 @@ fn every_operator_holds_as_it_should_and_absent_keys_only_for_those_that_negate(
         assert_eq!(holds(condition, &given), with, "{condition}");
         assert_eq!(holds(condition, &Conditions::default()), without, "{condition}, nothing given");
     }
+    // A socket of both kinds tells IPv4 addresses as IPv6 maps them.
+    let mapped = Conditions { source_ip: "::ffff:192.168.1.7".parse().ok(), ..given.clone() };
+    for condition in [
+        r#"{"StringEquals":{"acs:SourceIp":"192.168.1.7"}}"#,
+        r#"{"IpAddress":{"acs:SourceIp":"192.168.0.0/16"}}"#,
+    ] {
+        assert!(holds(condition, &mapped), "{condition}");
+    }
+    let given = Conditions { user_agent: Some("ÄRGER".into()), ..given };
+    assert!(holds(r#"{"StringEqualsIgnoreCase":{"acs:UserAgent":"ärger"}}"#, &given));
     // 2023-11-14T22:13:20Z.
     for (condition, wanted) in [
         (r#"{"DateEquals":{"acs:CurrentTime":"2023-11-14T22:13:20Z"}}"#, true),
@@ -363,6 +496,10 @@ fn public_is_what_allows_somebody_unlisted_from_nowhere_in_particular() {
     assert!(public("Allow", "\"*\"", &from("NotIpAddress", "acs:SourceIp", "10.0.0.0/8")));
     assert!(!public("Allow", "\"*\"", &from("StringEquals", "acs:SourceVpc", "vpc-1")));
     assert!(public("Allow", "\"*\"", &from("StringLike", "acs:SourceVpc", "vpc-*")));
+    assert!(public("Allow", "\"*\"", &from("StringEquals", "acs:SourceVpc", "vpc-*")));
+    assert!(public("Allow", "\"*\"", &from("StringLike", "acs:SourceVpc", "vpc-1\",\"vpc-*")));
+    assert!(public("Allow", "\"*\"", &from("IpAddress", "acs:SourceIp", "10.0.0.1\",\"0.0.0.0/0")));
+    assert!(!public("Allow", "\"*\"", &from("StringLike", "acs:AccessId", "AK1\",\"AK2")));
     assert!(!public("Allow", "\"*\"", &from("StringEquals", "acs:AccessId", "AK1")));
     assert!(public("Allow", "\"*\"", &from("StringEquals", "acs:UserAgent", "x")));
 }

@@ -351,6 +351,114 @@ mod tests {
         assert!(matches!(MasterKeys::open_or_create(&path), Err(KeyFileError::Newer { .. })));
     }
 
+    /// A file of these lines, with the check that belongs to them.
+    fn checked(lines: &[String]) -> String {
+        let counted: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        format!("{counted}check {}\n", check_of(&counted))
+    }
+
+    fn key_line(number: usize) -> String {
+        format!("key {number:016x} {:064x}", number + 1)
+    }
+
+    fn file_of(keys: std::ops::Range<usize>, current: usize) -> String {
+        let mut lines = vec![FIRST.to_owned()];
+        lines.extend(keys.map(key_line));
+        lines.push(format!("current {current:016x}"));
+        checked(&lines)
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_though_its_check_matches() {
+        let (_folder, path) = place();
+        let (key, current) = (key_line(0), format!("current {:016x}", 0));
+        let of = |lines: &[&str]| {
+            checked(&lines.iter().map(|&line| line.to_owned()).collect::<Vec<_>>())
+        };
+        for bad in [
+            of(&[FIRST, &key]),
+            of(&[FIRST, &current]),
+            of(&[FIRST, &key, &format!("current {:016x}", 1)]),
+            of(&[FIRST, &key, &key, &current]),
+            of(&[FIRST, &key, &key.replace("01", "02"), &current]),
+            of(&[FIRST, &format!("{key}00"), &current]),
+            of(&[FIRST, &key[..key.len() - 2], &current]),
+            of(&[FIRST, &key.to_uppercase().replace("KEY", "key").replace("01", "AB"), &current]),
+            of(&[FIRST, &key, &format!("{current}00")]),
+            of(&[FIRST, &key, &current, "more 1"]),
+            file_of(0..KEYS_MAX + 1, 0),
+            format!("{}{}", "# long\n".repeat(20_000), file_of(0..1, 0)),
+        ] {
+            fs::write(&path, &bad).unwrap();
+            let told = MasterKeys::of_file(&path).map(|keys| keys.ids());
+            assert!(matches!(told, Err(KeyFileError::Damaged { .. })), "{told:?} {bad:.300}");
+        }
+        fs::write(&path, file_of(0..1, 0)).unwrap();
+        assert_eq!(MasterKeys::of_file(&path).unwrap().ids().len(), 1);
+    }
+
+    #[test]
+    fn a_file_takes_as_many_keys_as_it_may_and_then_no_more() {
+        let (_folder, path) = place();
+        fs::write(&path, file_of(0..KEYS_MAX - 1, 0)).unwrap();
+        let keys = MasterKeys::of_file(&path).unwrap();
+        let last = keys.rotate().unwrap();
+        let full = fs::read_to_string(&path).unwrap();
+        assert!(matches!(keys.rotate(), Err(KeyFileError::Full { .. })));
+        assert_eq!(fs::read_to_string(&path).unwrap(), full);
+        let again = MasterKeys::of_file(&path).unwrap();
+        assert_eq!((again.ids().len(), again.current()), (KEYS_MAX, Some(last)));
+    }
+
+    #[test]
+    fn a_key_that_was_added_and_is_not_current_is_seen_as_well() {
+        let (_folder, path) = place();
+        fs::write(&path, file_of(0..1, 0)).unwrap();
+        let keys = MasterKeys::of_file(&path).unwrap();
+        fs::write(&path, file_of(0..2, 0)).unwrap();
+        assert_eq!(keys.reload().unwrap(), Reloaded::Changed);
+        assert_eq!(keys.ids().len(), 2);
+    }
+
+    #[test]
+    fn a_file_that_came_in_the_meantime_is_not_replaced() {
+        let (folder, path) = place();
+        let first = MasterKeys::open_or_create(&path).unwrap();
+        // As by a process that found none at the same moment.
+        create(&path, &Ring::default().rotated().unwrap()).unwrap();
+        assert_eq!(MasterKeys::open_or_create(&path).unwrap().ids(), first.ids());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn what_was_sealed_once_opens_for_good() {
+        let (_folder, path) = place();
+        fs::write(&path, file_of(0..2, 1)).unwrap();
+        let keys = MasterKeys::of_file(&path).unwrap();
+        for (purpose, sealed) in [
+            (
+                Purpose::Secret,
+                "010000000000000001000102030405060708090a0b6465666768696a6b6c6d6e6fbff9\
+             9ea095b9686dc4bf6650ca993faa6ed7c814fa",
+            ),
+            (
+                Purpose::Token,
+                "0100000000000000010102030405060708090a0b0c65666768696a6b6c6d6e6f7090d4\
+             4dc1f12ab7eafebdcb5b5a0a1051f927d79b70",
+            ),
+            (
+                Purpose::DataKey,
+                "01000000000000000102030405060708090a0b0c0d666768696a6b6c6d6e6f70716323\
+             0f5f9754d8398654066e180b344119507b75c8",
+            ),
+        ] {
+            let sealed: Vec<u8> = (0..sealed.len() / 2)
+                .map(|at| u8::from_str_radix(&sealed[2 * at..2 * at + 2], 16).unwrap())
+                .collect();
+            assert_eq!(&*keys.open(purpose, b"place", &sealed).unwrap(), b"plain", "{purpose:?}");
+        }
+    }
+
     #[test]
     fn comments_may_be_written_into_the_file() {
         let (_folder, path) = place();
@@ -389,6 +497,19 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_changed_while_another_process_changes_it() {
+        let (_folder, path) = place();
+        let keys = MasterKeys::open_or_create(&path).unwrap();
+        let before = fs::read_to_string(&path).unwrap();
+        let other = File::open(&path).unwrap();
+        other.lock().unwrap();
+        assert!(matches!(keys.rotate(), Err(KeyFileError::File { .. })));
+        assert_eq!(fs::read_to_string(&path).unwrap(), before);
+        drop(other);
+        keys.rotate().unwrap();
+    }
+
+    #[test]
     fn two_rotations_at_once_lose_no_key() {
         let (_folder, path) = place();
         MasterKeys::open_or_create(&path).unwrap();
@@ -396,19 +517,19 @@ mod tests {
             let threads: Vec<_> = (0..4)
                 .map(|_| {
                     scope.spawn(|| {
-                        MasterKeys::of_file(&path).and_then(|keys| {
+                        let once = || -> Result<Vec<KeyId>, KeyFileError> {
+                            let keys = MasterKeys::of_file(&path)?;
                             let before = keys.ids();
                             keys.rotate()?;
-                            Ok(keys
-                                .ids()
-                                .into_iter()
-                                .filter(|id| !before.contains(id))
-                                .collect::<Vec<_>>())
-                        })
+                            let ids = keys.ids().into_iter();
+                            Ok(ids.filter(|id| !before.contains(id)).collect())
+                        };
+                        let done = (0..20).filter_map(|_| once().ok());
+                        done.flatten().collect::<Vec<_>>()
                     })
                 })
                 .collect();
-            threads.into_iter().filter_map(|t| t.join().unwrap().ok()).flatten().collect()
+            threads.into_iter().flat_map(|t| t.join().unwrap()).collect()
         });
         let kept = MasterKeys::of_file(&path).unwrap();
         assert!(rotated.iter().all(|id| kept.has(*id)));

@@ -375,3 +375,49 @@ pub(crate) fn unnoted(state: &State, max: usize) -> Vec<(String, u64, Arc<LiveKe
     let unnoted = state.keys.iter().filter(|(_, key)| of(&key.used_ms) > of(&key.noted_ms));
     unnoted.take(max).map(|(id, key)| (id.clone(), of(&key.used_ms), Arc::clone(key))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEVER_S: u64 = 1 << 40;
+
+    fn live() -> (Live, Role) {
+        let role = Role { id: "5".to_owned(), name: "writer".to_owned(), ..Role::default() };
+        let mut state = State::default();
+        state.roles.insert(role.name.clone(), Arc::new(role.clone()));
+        (Live::new(Arc::new(MasterKeys::ephemeral().unwrap()), state), role)
+    }
+
+    fn found(live: &Live, issued: &Issued) -> Found {
+        live.find(&issued.key_id, Some(&issued.token), 0)
+    }
+
+    #[test]
+    fn no_more_sessions_are_remembered_than_there_is_room_for_and_all_are_found() {
+        let (live, role) = live();
+        let all: Vec<Issued> =
+            (0..SESSIONS_MAX + 10).map(|_| live.issue(&role, "s", NEVER_S, "").unwrap()).collect();
+        for one in &all {
+            let Found::Credential(credential) = found(&live, one) else { panic!("no session") };
+            // Only what signed is remembered.
+            let known = live.sessions.lock().unwrap().len();
+            live.held(&credential, 0);
+            let remembered = live.sessions.lock().unwrap().len();
+            assert!(remembered <= SESSIONS_MAX && (remembered == known + 1 || remembered == 1));
+        }
+        assert!(all.iter().all(|one| matches!(found(&live, one), Found::Credential(_))));
+    }
+
+    #[test]
+    fn a_session_policy_that_cannot_be_read_lets_nobody_in_nor_does_a_token_without_end() {
+        let (live, role) = live();
+        let invalid = |session: &str, policy: &str| {
+            let issued = live.issue(&role, session, NEVER_S, policy).unwrap();
+            matches!(found(&live, &issued), Found::BadToken(TokenFault::Invalid))
+        };
+        assert!(!invalid("s", ""));
+        assert!(invalid("s", "{}"));
+        assert!(invalid(&"s".repeat(TOKEN_CHARS_MAX), ""));
+    }
+}

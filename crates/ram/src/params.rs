@@ -75,3 +75,18 @@ impl Params {
         Ok((self.get("Marker"), count))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_values_the_first_counts_and_the_querys_before_the_forms() {
+        let query = Query::parse(b"A=1&A=2&B=").unwrap();
+        let form = Query::parse(b"A=3&B=4&C=5&C=6").unwrap();
+        let params = Params::new(&query, Some(&form));
+        let told = ["A", "B", "C", "a"].map(|name| params.sent(name));
+        assert_eq!(told, [Some("1"), Some(""), Some("5"), None]);
+        assert_eq!(params.get("B"), None);
+    }
+}

@@ -71,6 +71,8 @@ mod tests {
                 let key = keys.of(&secret, &scope);
                 keys.keep(&scope, Arc::clone(&key));
                 assert!(Arc::ptr_eq(&key, &keys.of(&secret, &scope)));
+                let other = Scope { text: "another", region: "s", ..scope };
+                assert!(!Arc::ptr_eq(&key, &keys.of(&secret, &other)));
                 assert!(keys.kept.read().unwrap().len() <= keys.max);
             }
         }

@@ -540,6 +540,70 @@ mod tests {
     }
 
     #[test]
+    fn bytes_of_an_object_with_the_same_secret_are_not_another_objects() {
+        let (one, plain) = (cipher(1), bytes(9));
+        let (sealing, stored) = seal(&one, At::Position(0), &plain, 9);
+        let copy = Cipher { id: ContentId([2; 16]), ..one.clone() };
+        assert!(read(&copy, &sealing, At::Position(0), &stored, 0, 9).is_err());
+        let moved = Sealing { key: copy.id, ..sealing };
+        assert_eq!(&read(&copy, &moved, At::Position(0), &stored, 0, 9).unwrap()[..], &plain[..]);
+    }
+
+    #[test]
+    fn what_was_stored_once_opens_for_good() {
+        let unhex = |text: &str| -> Vec<u8> {
+            (0..text.len() / 2)
+                .map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap())
+                .collect()
+        };
+        let salt: Salt = std::array::from_fn(|at| at as u8);
+        let sealing = Sealing { key: ContentId([1; 16]), salt, part: None, length: 5 };
+        let part = Sealing { part: Some(3), ..sealing };
+        let long = Sealing { length: PLAIN as u64 + 3, ..sealing };
+        for (sealing, from, to, stored, plain) in [
+            (sealing, 0, 5, "a516bfddbcb8189989c18c81c39f64e6d7d8053a76", b"plain".to_vec()),
+            (part, 0, 5, "a516bfddbc1dd69b0420779e6b8c16a939f090a108", b"plain".to_vec()),
+            // The second chunk alone.
+            (
+                long,
+                PLAIN as u64,
+                PLAIN as u64 + 3,
+                "ced44a7b460dcaf4446e0ee2b0e97d59dd29cb",
+                bytes(PLAIN + 3)[PLAIN..].to_vec(),
+            ),
+        ] {
+            let window = Window::of(sealing.length, from, to);
+            let opened = cipher(1).open(&sealing, sealing.at(7), &window, &unhex(stored)).unwrap();
+            assert_eq!(&opened[..], plain, "{sealing:?}");
+        }
+    }
+
+    #[test]
+    fn a_data_key_opens_in_its_place_alone_and_is_the_same_after_a_rotation() {
+        let master = MasterKeys::ephemeral().unwrap();
+        let (place, id) = (Partition(70_000), ContentId([1; 16]));
+        let sealed = |purpose, secret: &[u8]| KeyRecord {
+            sealed: master.seal(purpose, &context(place, id), secret).unwrap().into(),
+        };
+        let record = sealed(Purpose::DataKey, &[7; 32]);
+        assert_eq!(&*open_key(&master, place, id, &record).unwrap().secret, &[7; 32]);
+        let damaged = |told: Result<Cipher, Failure>| matches!(told, Err(Failure::Damaged(_)));
+        assert!(damaged(open_key(&master, Partition(70_001), id, &record)));
+        assert!(damaged(open_key(&master, place, ContentId([2; 16]), &record)));
+        assert!(damaged(open_key(&master, place, id, &sealed(Purpose::DataKey, &[7; 31]))));
+        assert!(damaged(open_key(&master, place, id, &sealed(Purpose::Secret, &[7; 32]))));
+        assert!(rewrapped(&master, place, id, &record).unwrap().is_none());
+        master.rotate().unwrap();
+        let renewed = rewrapped(&master, place, id, &record).unwrap().unwrap();
+        assert_eq!(renewed.master(), master.current());
+        assert_eq!(&*open_key(&master, place, id, &renewed).unwrap().secret, &[7; 32]);
+        assert!(damaged(rewrapped(&master, Partition(1), id, &record).map(|_| cipher(1))));
+        let other = MasterKeys::ephemeral().unwrap();
+        let (needed, told) = (record.master(), open_key(&other, place, id, &record));
+        assert!(matches!(told, Err(Failure::NoMasterKey(id)) if id == needed), "{told:?}");
+    }
+
+    #[test]
     fn the_same_bytes_are_never_stored_the_same_way_twice() {
         let (cipher, plain) = (cipher(1), bytes(100));
         let (one, a) = seal(&cipher, At::Position(0), &plain, 100);

@@ -479,6 +479,21 @@ async fn a_head_that_does_not_end_and_a_connection_without_requests_are_closed()
     let mut idle = Raw::open(&fixture).await;
     idle.until(GOAWAY, 0).await;
     while idle.next().await.is_some() {}
+    // One that had a request is without any again.
+    let mut used = Raw::open(&fixture).await;
+    used.ask(&fixture, 1, &get("/bkt/")).await;
+    used.until(HEADERS, 1).await;
+    used.until(GOAWAY, 0).await;
+    while used.next().await.is_some() {}
+}
+
+#[tokio::test]
+async fn a_connection_serves_any_number_of_requests_that_wait_for_their_answers() {
+    let client = Client::start(|_| {}).await;
+    client.call(append("/bkt/log", 0, "x")).await.expect(200);
+    for _ in 0..1_100 {
+        client.call(head("/bkt/log")).await.expect(200);
+    }
 }
 
 #[tokio::test]

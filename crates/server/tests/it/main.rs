@@ -10,6 +10,7 @@ mod attributes;
 mod auth;
 mod buckets;
 mod callback;
+mod circumstances;
 mod config;
 mod copy;
 mod delivery;

@@ -32,7 +32,7 @@ pub fn text(value: &Value) -> String {
 }
 
 /// The common parameters of the style 1.0.
-fn parameters(fixture: &Fixture, key: &Key, version: &str, pairs: &[(&str, &str)]) -> Query {
+pub fn parameters(fixture: &Fixture, key: &Key, version: &str, pairs: &[(&str, &str)]) -> Query {
     static NONCE: AtomicU64 = AtomicU64::new(0);
     let now = i64::try_from(fixture.clock.now_ms() / 1000).unwrap();
     let nonce = NONCE.fetch_add(1, Ordering::Relaxed).to_string();
@@ -56,7 +56,7 @@ fn parameters(fixture: &Fixture, key: &Key, version: &str, pairs: &[(&str, &str)
     query
 }
 
-fn signed(method: &str, key: &Key, mut query: Query) -> Query {
+pub fn signed(method: &str, key: &Key, mut query: Query) -> Query {
     let signature = sign_rpc(method, &query, &Secret::new(&key.1));
     query.push("Signature", &signature);
     query
@@ -67,7 +67,7 @@ pub fn signed_parameters(fixture: &Fixture, version: &str, pairs: &[(&str, &str)
     signed("POST", &root(), parameters(fixture, &root(), version, pairs))
 }
 
-fn by_form(query: &Query) -> Call {
+pub fn by_form(query: &Query) -> Call {
     post("/")
         .anonymous()
         .header("content-type", "application/x-www-form-urlencoded")
@@ -301,7 +301,7 @@ const TRUST_ALL: &str = r#"{"Version":"1","Statement":[
     {"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"RAM":["acs:ram::1000000000000001:root"]}}]}"#;
 
 /// A user that may assume the role `writer`, and the role's ARN.
-async fn assumer(fixture: &Fixture, hours: u64) -> (Key, String) {
+pub async fn assumer(fixture: &Fixture, hours: u64) -> (Key, String) {
     let key = user(fixture, "app").await;
     let seconds = (hours * 3_600).to_string();
     let role = [

@@ -154,4 +154,12 @@ async fn a_pair_that_cannot_be_used_stops_the_start() {
     })
     .await;
     assert!(told.contains("cert.pem") && told.contains("no certificate in it"), "{told}");
+    // A key that is not one may be the wrong half of something secret: it is not shown.
+    install(folder.path(), [ONE[0], b"half a secret"]);
+    let told = Fixture::refused(|config| {
+        config.tls.cert = folder.path().join("cert.pem");
+        config.tls.key = folder.path().join("key.pem");
+    })
+    .await;
+    assert!(told.contains("key.pem") && !told.contains("half"), "{told}");
 }

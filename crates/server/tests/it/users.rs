@@ -10,7 +10,7 @@ use crate::{
     ram::{ACCOUNT, Key, RAM, STS, done, root, rpc, text, user, with},
 };
 
-fn allow(action: impl Into<Value>, resource: impl Into<Value>) -> String {
+pub fn allow(action: impl Into<Value>, resource: impl Into<Value>) -> String {
     grant("Allow", action, resource)
 }
 
@@ -19,7 +19,7 @@ fn grant(effect: &str, action: impl Into<Value>, resource: impl Into<Value>) -> 
     json!({"Version": "1", "Statement": [statement]}).to_string()
 }
 
-async fn attach(fixture: &Fixture, who: &str, name: &str, document: &str) {
+pub async fn attach(fixture: &Fixture, who: &str, name: &str, document: &str) {
     done(fixture, "CreatePolicy", &[("PolicyName", name), ("PolicyDocument", document)]).await;
     let (action, kind) = match who.split_once('/') {
         Some(("role", _)) => ("AttachPolicyToRole", "RoleName"),
@@ -31,7 +31,7 @@ async fn attach(fixture: &Fixture, who: &str, name: &str, document: &str) {
 }
 
 /// Makes a document the one that counts.
-async fn change(fixture: &Fixture, name: &str, document: &str) {
+pub async fn change(fixture: &Fixture, name: &str, document: &str) {
     let strategy = "DeleteOldestNonDefaultVersionWhenLimitExceeded";
     let pairs = [
         ("PolicyName", name),
@@ -42,11 +42,11 @@ async fn change(fixture: &Fixture, name: &str, document: &str) {
     done(fixture, "CreatePolicyVersion", &pairs).await;
 }
 
-async fn fails(fixture: &Fixture, key: &Key, call: Call) -> Response {
+pub async fn fails(fixture: &Fixture, key: &Key, call: Call) -> Response {
     fixture.call(with(call, key, Sign::V4)).await.error(403, "AccessDenied")
 }
 
-async fn works(fixture: &Fixture, key: &Key, call: Call) -> Response {
+pub async fn works(fixture: &Fixture, key: &Key, call: Call) -> Response {
     let answer = fixture.call(with(call, key, Sign::V1)).await;
     assert!(answer.status < 300, "{answer:?}");
     answer
@@ -146,7 +146,7 @@ async fn a_bucket_policy_names_users_and_roles() {
 }
 
 /// A session of a role that is made for it, and that everybody may assume who may assume roles.
-async fn session(fixture: &Fixture, by: &Key, role: &str, narrowed: Option<&str>) -> Key {
+pub async fn session(fixture: &Fixture, by: &Key, role: &str, narrowed: Option<&str>) -> Key {
     let trust = json!({"Version": "1", "Statement": [{
         "Effect": "Allow", "Action": "sts:AssumeRole",
         "Principal": {"RAM": [format!("acs:ram::{ACCOUNT}:root")]},

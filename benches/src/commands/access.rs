@@ -44,11 +44,11 @@ const ROOT_SECRET: &str = "ossia-bench-secret";
 struct Anything;
 
 impl Judge for Anything {
-    fn allows(&self, _: &str, _: &str) -> bool {
+    fn allows(&self, _: &Caller, _: &str, _: &str) -> bool {
         true
     }
 
-    fn trusts(&self, _: &ossia_protocol::policy::Policy, _: &str) -> bool {
+    fn trusts(&self, _: &Caller, _: &ossia_protocol::policy::Policy) -> bool {
         true
     }
 }

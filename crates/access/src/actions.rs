@@ -41,6 +41,7 @@ const GET_OBJECT: &str = "oss:GetObject";
 const GET_OBJECT_VERSION: &str = "oss:GetObjectVersion";
 const PUT_BUCKET: &str = "oss:PutBucket";
 const PUT_BUCKET_ACL: &str = "oss:PutBucketAcl";
+const PUT_BUCKET_ENCRYPTION: &str = "oss:PutBucketEncryption";
 const BYPASS_GOVERNANCE_RETENTION: &str = "oss:BypassGovernanceRetention";
 
 /// What of a request decides on the actions that it needs besides that of its operation.
@@ -54,8 +55,10 @@ pub struct Given {
     pub object_acl: bool,
     /// It names an ACL of the bucket other than `private`.
     pub bucket_acl: bool,
-    /// The bucket that it sets an ACL of is not there, and comes to be.
+    /// The bucket that it names is not there, and comes to be.
     pub creates: bool,
+    /// It says how the bucket is to be encrypted.
+    pub encryption: bool,
     /// It shortens what an object is retained for.
     pub bypass: bool,
 }
@@ -88,10 +91,13 @@ pub fn actions(operation: Operation, given: Given) -> impl Iterator<Item = (&'st
         (given.bucket_acl && operation == PutBucket).then_some((PUT_BUCKET_ACL, Right::Manage));
     let creates =
         (given.creates && operation == PutBucketAcl).then_some((PUT_BUCKET, Right::Manage));
+    // That of a bucket that comes to be is part of making it.
+    let encryption = (given.encryption && !given.creates && operation == PutBucket)
+        .then_some((PUT_BUCKET_ENCRYPTION, Right::Manage));
     let bypass = (given.bypass
         && matches!(operation, PutObjectRetention | DeleteObject | DeleteMultipleObjects))
     .then_some((BYPASS_GOVERNANCE_RETENTION, Right::Own));
-    [own, tags, acl, bucket_acl, creates, bypass].into_iter().flatten()
+    [own, tags, acl, bucket_acl, creates, encryption, bypass].into_iter().flatten()
 }
 
 /// The actions that a copy needs on its source.
@@ -434,6 +440,7 @@ mod tests {
             object_acl: true,
             bucket_acl: true,
             creates: true,
+            encryption: true,
             bypass: true,
         };
         let none = Given::default();
@@ -457,6 +464,9 @@ mod tests {
         let shortened = ["oss:PutObjectRetention", "oss:BypassGovernanceRetention"];
         assert_eq!(needed(PutObjectRetention, all), shortened);
         assert_eq!(needed(PutBucket, all), ["oss:PutBucket", "oss:PutBucketAcl"]);
+        let there = Given { creates: false, encryption: true, ..none };
+        assert_eq!(needed(PutBucket, there), ["oss:PutBucket", "oss:PutBucketEncryption"]);
+        assert_eq!(needed(PutObject, there), ["oss:PutObject"]);
         assert_eq!(needed(PutBucketAcl, all), ["oss:PutBucketAcl", "oss:PutBucket"]);
         assert_eq!(needed(HeadBucket, none), ["oss:GetBucketInfo"]);
         assert_eq!(needed(PutBucketTags, none), ["oss:PutBucketTagging"]);

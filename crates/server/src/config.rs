@@ -296,7 +296,8 @@ impl Default for Callback {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Logging {
-    /// How often lines are appended to their objects, in milliseconds. A crash loses what has not been. Default 10,000.
+    /// How often lines are appended to their objects, in milliseconds. A crash loses what has not been. Default 60,000: whoever stops
+    /// logging and empties the bucket is mostly done before that.
     pub flush_ms: u64,
     /// Bytes of lines that wait; lines that come then are lost and counted. Default 8,388,608 (8 MiB).
     pub buffer_bytes: usize,
@@ -304,7 +305,7 @@ pub struct Logging {
 
 impl Default for Logging {
     fn default() -> Logging {
-        Logging { flush_ms: 10_000, buffer_bytes: 8 << 20 }
+        Logging { flush_ms: 60_000, buffer_bytes: 8 << 20 }
     }
 }
 
@@ -446,6 +447,44 @@ pub struct Metrics {
     /// it: it asks for no signature, so it belongs on loopback or behind a firewall. Default empty.
     pub listen: String,
 }
+
+/// Regions that the service has, by their own names.
+const REGIONS: [&str; 34] = [
+    "cn-hangzhou",
+    "cn-shanghai",
+    "cn-nanjing",
+    "cn-fuzhou",
+    "cn-wuhan-lr",
+    "cn-zhengzhou-jva",
+    "cn-qingdao",
+    "cn-beijing",
+    "cn-zhangjiakou",
+    "cn-huhehaote",
+    "cn-wulanchabu",
+    "cn-shenzhen",
+    "cn-heyuan",
+    "cn-guangzhou",
+    "cn-chengdu",
+    "cn-hongkong",
+    "us-west-1",
+    "us-east-1",
+    "na-south-1",
+    "eu-central-1",
+    "eu-west-1",
+    "me-east-1",
+    "me-central-1",
+    "ap-northeast-1",
+    "ap-northeast-2",
+    "ap-south-1",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ap-southeast-3",
+    "ap-southeast-5",
+    "ap-southeast-6",
+    "ap-southeast-7",
+    "rg-china-mainland",
+    "cn-beijing-finance-1",
+];
 
 const FIVE_GIB: u64 = 5 << 30;
 
@@ -702,6 +741,13 @@ impl Config {
     /// `cname` taken apart into domain and bucket.
     pub(crate) fn cnames(&self) -> impl Iterator<Item = (&str, &str)> {
         self.cname.iter().filter_map(|cname| cname.split_once('='))
+    }
+
+    /// Whether a bucket may be asked for at a place, as `cn-hangzhou` or `oss-cn-hangzhou`. Programs name the region that they are
+    /// written for, so any of the service's will do, unless `auth.strict_region` is set.
+    pub(crate) fn is_at(&self, place: &str) -> bool {
+        let region = place.strip_prefix("oss-").unwrap_or(place);
+        region == self.region || (!self.auth.strict_region && REGIONS.contains(&region))
     }
 
     /// The endpoints that answers name, public and internal, once the port is known.

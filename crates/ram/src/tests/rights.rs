@@ -10,13 +10,13 @@ struct Told {
 }
 
 impl Judge for Told {
-    fn allows(&self, action: &str, resource: &str) -> bool {
+    fn allows(&self, _: &Caller, action: &str, resource: &str) -> bool {
         let asked = format!("{action} {}", resource.replace("acs:ram::1234567890123456:", ""));
         self.asked.lock().unwrap().push(asked);
         self.refuses.is_empty() || !resource.ends_with(self.refuses)
     }
 
-    fn trusts(&self, _: &Document, _: &str) -> bool {
+    fn trusts(&self, _: &Caller, _: &Document) -> bool {
         false
     }
 }

@@ -17,12 +17,12 @@ struct Told {
 }
 
 impl Judge for Told {
-    fn allows(&self, action: &str, resource: &str) -> bool {
+    fn allows(&self, _: &Caller, action: &str, resource: &str) -> bool {
         self.asked.lock().unwrap().push(format!("{action} {resource}"));
         !self.refuses
     }
 
-    fn trusts(&self, trust: &Document, _: &str) -> bool {
+    fn trusts(&self, _: &Caller, trust: &Document) -> bool {
         self.asked.lock().unwrap().push(trust.text().to_owned());
         !self.distrusts
     }

@@ -215,6 +215,7 @@ impl Call<'_> {
             },
             bucket_acl: self.header_text("x-oss-acl").is_some_and(|acl| acl != "private"),
             creates: false,
+            encryption: header("x-oss-server-side-encryption"),
             bypass: self
                 .header_text("x-oss-bypass-governance-retention")
                 .is_some_and(|value| value.eq_ignore_ascii_case("true")),

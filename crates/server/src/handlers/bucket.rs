@@ -202,15 +202,12 @@ pub(super) async fn put_bucket(call: &Call<'_>) -> Result<Reply, OssError> {
         &configuration_body(call, CONFIGURATION_BYTES_MAX).await?,
     )?;
     if let Some(asked) = &configuration.location
-        && asked.strip_prefix("oss-").unwrap_or(asked) != call.app.config.region
+        && !call.app.config.is_at(asked)
     {
         return Err(OssError::new(ErrorCode::InvalidLocationConstraint)
             .with_field("LocationConstraint", asked));
     }
     let encrypted = attributes::encryption(&HeaderView(call.headers()))?;
-    let objects = &call.app.objects;
-    // Another right sets the encryption of a bucket that is there.
-    let encrypt = encrypted && objects.bucket(&name).await == Err(BucketError::NoSuchBucket);
     let input = CreateBucketInput {
         name: name.clone(),
         acl,
@@ -218,7 +215,8 @@ pub(super) async fn put_bucket(call: &Call<'_>) -> Result<Reply, OssError> {
         redundancy: configuration.data_redundancy_type,
     };
     let made = create(call, input).await?;
-    if encrypt {
+    if encrypted {
+        // Also where the bucket is there already: the first try may have come so far and not been answered.
         super::config::encrypt(call, &name).await?;
     }
     Ok(made)

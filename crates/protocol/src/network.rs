@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-/// A range of addresses: `10.0.0.0/8`, `2001:db8::/32`, or one address. IPv4 addresses are as IPv6 maps them, so that there is one kind.
+/// A range of addresses: `10.0.0.0/8`, `2001:db8::/32`, or one address. IPv4 addresses are as IPv6 maps them: there is one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
     base: u128,
@@ -71,7 +71,7 @@ mod tests {
             let network = Network::parse(range).unwrap();
             let holds = |text: &&str| network.holds(text.parse().unwrap());
             assert!(within.iter().all(holds), "{range}");
-            assert!(!without.iter().any(|text| holds(&text)), "{range}");
+            assert!(!without.iter().any(holds), "{range}");
             let everything = ["0.0.0.0/0", "::/0"].contains(&range);
             assert_eq!(network.is_everything(), everything, "{range}");
         }

@@ -128,8 +128,8 @@ impl Snapshot {
         fresh
     }
 
-    /// The same caller as it is in force in this snapshot: a request may have waited since its signature was verified. `None` where it
-    /// is nobody any more, as when its key is off or its role gone.
+    /// The same caller as it is in force in this snapshot: a request may have waited since its signature was verified. `None` where
+    /// it is nobody any more, as when its key is off or its role gone.
     pub(crate) fn renewed(&self, caller: &Arc<Caller>) -> Option<Arc<Caller>> {
         match &caller.principal {
             Principal::Account => Some(Arc::clone(caller)),

@@ -1,5 +1,5 @@
-//! What is done about identities now and then: when keys were last used is written, nonces that are over are forgotten, and after a rotation of the master key their
-//! secrets are sealed anew.
+//! What is done about identities now and then: when keys were last used is written, nonces that are over are forgotten, and after a
+//! rotation of the master key secrets are sealed anew.
 
 use std::{sync::Arc, time::Duration};
 

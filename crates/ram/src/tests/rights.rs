@@ -151,9 +151,11 @@ fn there_are_as_many_of_everything_as_there_may_be_and_no_more() {
             ("AttachPolicyToRole", "custom", &[role], 3, "LimitExceeded.Role.Policy"),
         ] {
             for count in 0..=most {
-                let own = format!("n{count}");
+                let (own, shared) = (format!("n{count}"), system.get(count).copied());
                 let named: &[_] = match name {
-                    "system" => &[("PolicyType", "System"), ("PolicyName", system[count])],
+                    "system" => {
+                        &[("PolicyType", "System"), ("PolicyName", shared.unwrap_or_default())]
+                    }
                     "custom" => &[("PolicyType", "Custom"), ("PolicyName", &own)],
                     name => &[(name, &own)],
                 };

@@ -273,8 +273,8 @@ impl Call<'_> {
         self.demand(operation, actions(operation, given), &place, None).await
     }
 
-    /// Decides again where the object that is about to be told of is not as it was when that was decided: it may have been replaced by
-    /// one that is not for this caller.
+    /// Decides again where the object that is about to be told of is not as it was when that was decided: it may have been replaced
+    /// by one that is not for this caller.
     pub(crate) async fn reaffirm(
         &self,
         version: Option<VersionId>,

@@ -41,9 +41,9 @@ impl App {
         source
     }
 
-    /// Refuses a signed URL that is for other places than the one that it is used from: `x-oss-ac-source-ip`, an address or a network,
-    /// whose length may stand apart in `x-oss-ac-subnet-mask`; and `x-oss-ac-vpc-id`, since there are no such networks here. What
-    /// they limit must not be had by their being unknown.
+    /// Refuses a signed URL that is for other places than the one that it is used from: `x-oss-ac-source-ip`, an address or a
+    /// network, whose length may stand apart in `x-oss-ac-subnet-mask`; and `x-oss-ac-vpc-id`, since there are no such networks
+    /// here. What they limit must not be had by their being unknown.
     ///
     /// # Errors
     /// 403 `AccessDenied`.

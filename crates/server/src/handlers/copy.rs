@@ -88,8 +88,8 @@ pub(super) fn source_version(source: &CopySource) -> Result<Option<VersionId>, O
 
 /// Copying reads the source: who may not read it may not copy it, nor its tags. Its absence is told by the copy itself.
 ///
-/// Where that was decided by the object as it is stored, gives its ETag, empty if there is none: it may be replaced by one that is not
-/// for this caller before it is copied.
+/// Where that was decided by the object as it is stored, gives its ETag, empty if there is none: it may be replaced by one that is
+/// not for this caller before it is copied.
 pub(super) async fn check_source_access(
     call: &Call<'_>,
     source: &CopySource,

@@ -6,7 +6,7 @@
 use std::{
     fmt, fs,
     io::{self, Read, Seek, Write},
-    os::unix::fs::FileExt,
+    os::unix::fs::{DirBuilderExt, FileExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -32,7 +32,7 @@ pub trait Disk: Send + Sync + fmt::Debug + 'static {
     /// What the system says.
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>>;
 
-    /// Makes a folder and those above it; harmless when it stands.
+    /// Makes a folder and those above it, for their owner alone; harmless when it stands.
     ///
     /// # Errors
     /// What the system says.
@@ -136,6 +136,15 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     fn set_length(&self, bytes: u64) -> io::Result<()>;
 }
 
+/// Makes a folder and those above it that are not there, for their owner alone: what is stored is nobody's to read who has no key, and
+/// nor are records. One that stands keeps its permissions.
+///
+/// # Errors
+/// What the system says.
+pub fn make_private_folder(path: impl AsRef<Path>) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
 /// The disk that the operating system gives.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RealDisk;
@@ -152,7 +161,7 @@ impl Disk for RealDisk {
     }
 
     fn make_folder(&self, path: &Path) -> io::Result<()> {
-        fs::create_dir_all(path)
+        make_private_folder(path)
     }
 
     fn sync_folder(&self, path: &Path) -> io::Result<()> {

@@ -23,7 +23,7 @@ use crate::{
     EngineOptions, LocalEngine, OpenError,
     blobs::{self, HEADER_BYTES},
     counters::Counters,
-    disk::{Access, Disk, DiskFile, Lock, RealDisk},
+    disk::{Access, Disk, DiskFile, Lock, RealDisk, make_private_folder},
     journal::{
         frame::{BLOCK_BYTES, FrameKind, Head},
         record,
@@ -335,7 +335,7 @@ impl Scratch {
     }
 
     fn fill(&self, data: &Path, shards: usize) -> io::Result<()> {
-        fs::create_dir_all(&self.0)?;
+        make_private_folder(&self.0)?;
         for name in ["blobs", "staging"] {
             link(&data.join(name), &self.0.join(name))?;
         }

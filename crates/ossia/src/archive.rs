@@ -35,6 +35,7 @@ use std::{
     },
 };
 
+use ossia_engine::disk::make_private_folder;
 use ossia_protocol::crc64::Crc64;
 use rustix::fs::{FlockOperation, flock};
 
@@ -152,7 +153,7 @@ pub(crate) struct Archive {
 impl Archive {
     /// Opens a backup to be written, making it where the folder is empty.
     pub(crate) fn write_to(folder: &Path, store: &str) -> io::Result<Archive> {
-        fs::create_dir_all(folder)?;
+        make_private_folder(folder)?;
         let mark = folder.join(MARK);
         let text = format!("ossia-backup\nformat 1\nstore {store}\n");
         match fs::read_to_string(&mark) {
@@ -179,8 +180,8 @@ impl Archive {
         if flock(&held, FlockOperation::NonBlockingLockExclusive).is_err() {
             return Err(io::Error::other("another backup into it is under way"));
         }
-        fs::create_dir_all(folder.join("files"))?;
-        fs::create_dir_all(folder.join("generations"))?;
+        make_private_folder(folder.join("files"))?;
+        make_private_folder(folder.join("generations"))?;
         Ok(Archive { folder: folder.to_owned(), moved: Arc::default(), _held: Some(held) })
     }
 
@@ -301,7 +302,7 @@ impl Archive {
             }
         }
         if let Some(folder) = to.parent() {
-            fs::create_dir_all(folder)?;
+            make_private_folder(folder)?;
         }
         // The name comes after the bytes, so whatever has it is whole.
         let scratch = to.with_extension("new");

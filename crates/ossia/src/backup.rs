@@ -27,7 +27,7 @@ use std::{
 };
 
 use clap::Args;
-use ossia_engine::{AtRest, HeldBytes, HeldFile, OpenError, identify};
+use ossia_engine::{AtRest, HeldBytes, HeldFile, OpenError, disk::make_private_folder, identify};
 use ossia_keys::MasterKeys;
 use ossia_objects::CheckOptions;
 use tokio::{
@@ -639,7 +639,7 @@ enum Way {
 fn put_back(archive: &Archive, number: u64, data: &Path, way: Way) -> Result<(u64, u64), Failed> {
     let (mut files, mut bytes) = (0, 0);
     let mut layout = None;
-    let folder_of = |path: &Path| path.parent().map_or(Ok(()), fs::create_dir_all);
+    let folder_of = |path: &Path| path.parent().map_or(Ok(()), make_private_folder);
     for line in archive.lines(number)? {
         match line? {
             Line::File(entry) => {
@@ -672,7 +672,7 @@ fn put_back(archive: &Archive, number: u64, data: &Path, way: Way) -> Result<(u6
     }
     let layout = layout.ok_or_else(|| failed("the manifest lacks LAYOUT"))?;
     for folder in ["blobs", "staging"] {
-        fs::create_dir_all(data.join(folder))?;
+        make_private_folder(data.join(folder))?;
     }
     if way == Way::Copy {
         rustix::fs::syncfs(&fs::File::open(data)?)?;
@@ -690,7 +690,7 @@ async fn restored(arguments: &RestoreArgs) -> Result<u8, Failed> {
     if !names(data)?.is_empty() {
         return Err(failed(format!("{} is not empty; restore into a new folder", data.display())));
     }
-    fs::create_dir_all(data)?;
+    make_private_folder(data)?;
     let (files, bytes) = put_back(&archive, number, data, Way::Copy)?;
     if let Some(above) = fs::canonicalize(data)?.parent() {
         // The folder's own name.

@@ -10,6 +10,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Stdio},
     sync::{
@@ -400,6 +401,10 @@ async fn a_backup_of_a_busy_server_holds_what_was_acknowledged_before_it_began()
         }
         assert!(server.stop().success());
         assert_clean(&restored);
+    }
+    for made in [&data, &target] {
+        let mode = fs::metadata(made).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{} is its owner's alone", made.display());
     }
     let (code, _, said) = run(&["backup", "--verify", "--deep"], &[&target]);
     assert_eq!(code, 0, "{said}");

@@ -88,6 +88,10 @@ pub(super) struct Origin {
     pub(super) place: Option<Place>,
 }
 
+/// On an answer that nobody waits for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct GivenUp;
+
 /// Runs one request of a connection.
 pub(super) async fn exchange<S: Service>(
     shared: &FrontShared<S>,
@@ -143,7 +147,7 @@ pub(super) async fn exchange<S: Service>(
     let headers = &mut reply.headers;
     // A handler sets the header when its answer cannot be followed by another.
     let cut = headers.contains_key(header::CONNECTION);
-    let closes = terms.closes || cut || after == After::Close || shared.draining();
+    let closes = terms.closes || cut || after != After::Keep || shared.draining();
     headers.insert(REQUEST_ID, id.header());
     headers.insert(header::DATE, date_header(shared.service.now_ms() / 1000));
     headers.insert(header::SERVER, HeaderValue::from_static("Ossia"));
@@ -165,7 +169,13 @@ pub(super) async fn exchange<S: Service>(
         "answered"
     );
     match terms.version {
-        Version::HTTP_2 => reply.into_pieces(busy, watch),
+        Version::HTTP_2 => {
+            let mut response = reply.into_pieces(busy, watch);
+            if after == After::Broken {
+                response.extensions_mut().insert(GivenUp);
+            }
+            response
+        }
         _ => reply.into_response(busy),
     }
 }

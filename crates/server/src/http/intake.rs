@@ -368,6 +368,8 @@ pub(super) enum After {
     Keep,
     /// The answer says that the connection closes.
     Close,
+    /// So it does, and the body did not come as it was announced: its client has given it up, or is no good.
+    Broken,
 }
 
 /// The bounds within which a refused body is drained.
@@ -397,7 +399,7 @@ impl Leftover {
     ) -> After {
         let failed = self.home.failed.load(Ordering::Relaxed);
         let Some(mut incoming) = self.home.take() else {
-            return if failed { After::Close } else { After::Keep };
+            return if failed { After::Broken } else { After::Keep };
         };
         if incoming.is_end_stream() {
             return After::Keep;
@@ -406,7 +408,7 @@ impl Leftover {
         if !unsent {
             match drain_what_is_here(&mut incoming).await {
                 Here::All => return After::Keep,
-                Here::Broken => return After::Close,
+                Here::Broken => return After::Broken,
                 Here::Part => {}
             }
         }
@@ -416,7 +418,13 @@ impl Leftover {
             drain(incoming, limits).await;
             drop(draining);
         });
-        if unsent || bodiless || long || failed { After::Close } else { After::Keep }
+        if failed {
+            After::Broken
+        } else if unsent || bodiless || long {
+            After::Close
+        } else {
+            After::Keep
+        }
     }
 }
 

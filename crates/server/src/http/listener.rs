@@ -21,7 +21,7 @@ use tokio::{
 
 use super::{
     connection::{Bell, Common, Heads, Patience, Watch, Watched},
-    exchange::{Origin, Service, exchange},
+    exchange::{GivenUp, Origin, Service, exchange},
     guests::{Guests, Stay},
     intake::{DrainLimits, Tempo},
     refusal::{Refusal, Refuses as _},
@@ -319,7 +319,9 @@ async fn serve_one<S: Service>(socket: TcpStream, guest: Guest, shared: Arc<Fron
                 let origin = Origin { peer, guest, secure, place: Some(place) };
                 async move {
                     let response = exchange(&shared, &watch, origin, request).await;
-                    question.answered();
+                    if response.extensions().get::<GivenUp>().is_none() {
+                        question.answered();
+                    }
                     Ok::<_, std::convert::Infallible>(response)
                 }
             })

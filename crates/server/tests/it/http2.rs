@@ -465,6 +465,37 @@ async fn who_begins_requests_only_to_reset_them_is_hung_up_on() {
 }
 
 #[tokio::test]
+async fn who_gives_up_requests_that_were_begun_is_hung_up_on_in_the_end() {
+    let (_folder, fixture) = served(|_| {}).await;
+    let mut raw = Raw::open(&fixture).await;
+    let head = packed(&fixture, &append("/bkt/log", 0, "0123456789"));
+    let (mut begun, mut asked) = (0, Vec::new());
+    for number in 0..1_500_u32 {
+        let id = 2 * number + 1;
+        asked.extend(frame(HEADERS, END_HEADERS, id, &head));
+        // Answered when what came before it has been looked at.
+        asked.extend(frame(PING, 0, 0, &u64::from(number).to_be_bytes()));
+        if raw.0.write_all(&asked).await.is_err() || raw.0.flush().await.is_err() {
+            break;
+        }
+        let answered = loop {
+            match raw.next().await {
+                Some(got) if got.kind == PING && got.flags & ACK != 0 => break true,
+                Some(got) if got.kind == GOAWAY => break false,
+                Some(_) => {}
+                None => break false,
+            }
+        };
+        if !answered {
+            break;
+        }
+        asked = frame(RESET, 0, id, &8_u32.to_be_bytes());
+        begun = number;
+    }
+    assert!((900..1_200).contains(&begun), "hung up on after {begun}");
+}
+
+#[tokio::test]
 async fn a_head_that_does_not_end_and_a_connection_without_requests_are_closed() {
     let (_folder, fixture) = served(|config| {
         config.limits.head_read_ms = 500;

@@ -93,7 +93,9 @@ fn each_action_needs_its_right_on_all_that_it_names() {
             // Nothing of that name is there: what is asked for comes first.
             let _ = world.ask(&judge, action, pairs).await;
             let wanted: Vec<_> = wanted.iter().map(|on| format!("ram:{action} {on}")).collect();
-            assert_eq!(*judge.asked.lock().unwrap(), wanted, "{action}");
+            // A change asks again once it is its turn.
+            let asked = judge.asked.lock().unwrap().clone();
+            assert!(asked == wanted || asked == [&wanted[..]; 2].concat(), "{action}: {asked:?}");
             for on in &wanted {
                 let refuses = on.rsplit_once('/').unwrap().1.to_owned().leak();
                 let told = world.ask(&Told { refuses, ..Told::default() }, action, pairs).await;

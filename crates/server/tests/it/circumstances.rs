@@ -138,7 +138,7 @@ async fn the_audit_log_is_told_of_ram_and_sts_by_action_and_without_what_they_ca
         ("AssumeRole", "user:app", "allowed", 200, "127.0.0.1"),
         ("GetCallerIdentity", "role:writer/s1", "allowed", 200, "127.0.0.1"),
         ("ListUsers", "user:app", "denied", 403, "10.0.0.7"),
-        ("Unknown", "user:app", "allowed", 400, "127.0.0.1"),
+        ("Unknown", "user:app", "refused", 400, "127.0.0.1"),
         ("ListUsers", "-", "refused", 400, "127.0.0.1"),
     ] {
         let told = lines.iter().find(|line| line["operation"] == operation && line["who"] == who);

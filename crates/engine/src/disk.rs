@@ -136,8 +136,8 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     fn set_length(&self, bytes: u64) -> io::Result<()>;
 }
 
-/// Makes a folder and those above it that are not there, for their owner alone: what is stored is nobody's to read who has no key, and
-/// nor are records. One that stands keeps its permissions.
+/// Makes a folder and those above it that are not there, for their owner alone: neither what is stored nor its records are anybody
+/// else's to read. One that stands keeps its permissions.
 ///
 /// # Errors
 /// What the system says.

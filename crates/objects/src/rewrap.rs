@@ -36,9 +36,9 @@ const PAUSE_FAILED: Duration = Duration::from_secs(30);
 /// How long after a rotation something may still be written that was sealed before it.
 const SETTLE: Duration = Duration::from_secs(15);
 /// Data keys sealed anew in one transaction.
-const BATCH: usize = 64;
+const BATCH: usize = if cfg!(test) { 3 } else { 64 };
 /// Buckets looked up at once.
-const PAGE: usize = 64;
+const PAGE: usize = if cfg!(test) { 2 } else { 64 };
 
 /// What has become of data keys after a rotation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -259,7 +259,7 @@ impl Core {
     }
 
     /// One transaction. Those that are no longer what was seen are left alone.
-    async fn put_renewed(
+    pub(crate) async fn put_renewed(
         &self,
         partition: Partition,
         batch: Vec<(Bytes, Bytes, Bytes)>,

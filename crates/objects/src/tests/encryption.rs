@@ -283,6 +283,69 @@ async fn after_a_rotation_every_data_key_is_sealed_anew_and_nothing_changes_that
     world.assert_tidy().await;
 }
 
+/// A walk that stopped at the end of a page would tell that a master key is not needed any more while it is.
+#[tokio::test]
+async fn a_rotation_reaches_every_object_of_every_bucket() {
+    let world = World::new(plain(2), settings()).await;
+    let mut all = 0;
+    for bucket in 0..7 {
+        let bucket = name(&format!("b-{bucket}"));
+        world.create(&bucket).await;
+        for at in 0..9 {
+            let mut input = world.put_input(&format!("k{at}"), b"some bytes");
+            (input.creation, input.bucket) = (encrypted(), bucket.clone());
+            assert!(world.objects.put(input).await.unwrap().encrypted);
+            all += 1;
+        }
+    }
+    let core = &world.objects.core;
+    let fresh = core.keys.rotate().unwrap();
+    assert_eq!(core.walk_keys().await.unwrap().found, all);
+    let mut seen = 0;
+    for partition in world.partitions().await {
+        for (key, record) in world.keys(partition).await {
+            if key[0] == keys::DATA_KEY {
+                let record = crate::records::KeyRecord::decode(&record.value).unwrap();
+                assert_eq!(record.master(), Some(fresh));
+                seen += 1;
+            }
+        }
+    }
+    assert_eq!(seen, all);
+}
+
+#[tokio::test]
+async fn sealing_anew_brings_back_no_data_key_that_went_or_changed_meanwhile() {
+    let world = World::new(plain(1), settings()).await;
+    world.put_encrypted("gone", b"bytes").await;
+    world.put_encrypted("there", b"bytes").await;
+    let partition = keys::partition(1, 1, &key("gone"));
+    let data_keys = async || {
+        let all = world.keys(partition).await.into_iter();
+        all.filter(|(key, _)| key[0] == keys::DATA_KEY).collect::<Vec<_>>()
+    };
+    let before = data_keys().await;
+    assert_eq!(before.len(), 2);
+    let batch: Vec<_> = before
+        .iter()
+        .map(|(key, _)| (key.clone(), "another".into(), "sealed anew".into()))
+        .collect();
+    world.objects.core.put_renewed(partition, batch).await.unwrap();
+    let values = |of: &[(bytes::Bytes, ossia_store::Record)]| {
+        of.iter().map(|(_, record)| record.value.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(values(&data_keys().await), values(&before), "they were not what was seen");
+    let batch: Vec<_> = before
+        .iter()
+        .map(|(key, record)| (key.clone(), record.value.clone(), record.value.clone()))
+        .collect();
+    world.objects.delete(&logs(), &key("gone")).await.unwrap();
+    world.objects.core.reap_all().await.unwrap();
+    assert_eq!(data_keys().await.len(), 1);
+    world.objects.core.put_renewed(partition, batch).await.unwrap();
+    assert_eq!(data_keys().await.len(), 1, "what is gone stays gone");
+}
+
 #[tokio::test]
 async fn a_data_key_that_nothing_names_is_found_and_no_other_one() {
     let world = World::new(plain(1), settings()).await;

@@ -129,6 +129,11 @@ impl Cipher {
         self.id
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_the_key_of(&self, other: &Self) -> bool {
+        self.secret[..] == other.secret[..]
+    }
+
     fn run_key(&self, salt: &Salt) -> Result<LessSafeKey, Failure> {
         let info = [&b"run"[..], salt];
         let mut key = [0; 32];

@@ -155,8 +155,10 @@ impl Core {
                                 &work.key,
                                 work.id,
                             );
-                            // Nothing is reclaimed as long as the upload stands with it; what ends an upload waits for no reader.
-                            if now.await?.staged == Some(content) {
+                            // What ends an upload waits for no reader, nor does a part that comes in the place of another. As long as
+                            // neither has happened, nothing of it is reclaimed.
+                            let now = now.await?;
+                            if now.staged == Some(content) && !now.stale {
                                 return Err(failure.into());
                             }
                             continue;

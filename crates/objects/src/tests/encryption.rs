@@ -283,6 +283,18 @@ async fn after_a_rotation_every_data_key_is_sealed_anew_and_nothing_changes_that
     world.assert_tidy().await;
 }
 
+#[tokio::test]
+async fn no_two_objects_have_one_data_key_but_those_that_share_their_bytes() {
+    let world = World::new(plain(1), settings()).await;
+    let core = &world.objects.core;
+    let (one, other) = (core.new_cipher().unwrap(), core.new_cipher().unwrap());
+    assert!(!one.is_the_key_of(&other));
+    assert_ne!(one.id(), other.id());
+    let shared = core.same_cipher(&one);
+    assert!(shared.is_the_key_of(&one));
+    assert_ne!(shared.id(), one.id(), "each has a record of its own");
+}
+
 /// A walk that stopped at the end of a page would tell that a master key is not needed any more while it is.
 #[tokio::test]
 async fn a_rotation_reaches_every_object_of_every_bucket() {

@@ -493,6 +493,40 @@ async fn a_sequential_upload_that_is_aborted_while_it_completes_is_no_upload_any
     .await;
 }
 
+/// Neither is what a part takes away that comes in the place of another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sequential_upload_whose_last_part_is_sent_again_while_it_completes_has_one_or_the_other()
+{
+    in_every_world(|mut world| async move {
+        for round in 0..24_u64 {
+            let mut input = world.initiate_input("k");
+            input.sequential = true;
+            let id = world.objects.initiate_upload(input).await.unwrap();
+            for number in 1..=20 {
+                world.part("k", id, number, &pattern(200, 1)).await.unwrap();
+            }
+            let sending = {
+                let world = world.clone();
+                tokio::spawn(async move {
+                    for _ in 0..round * 3 {
+                        tokio::task::yield_now().await;
+                    }
+                    world.part("k", id, 20, &pattern(200, 2)).await
+                })
+            };
+            let completed = world.complete("k", id, ChosenParts::All).await;
+            let sent = sending.await.unwrap();
+            assert!(matches!(sent, Ok(_) | Err(UploadPartError::NoSuchUpload)), "{sent:?}");
+            completed.unwrap();
+            let last = if sent.is_ok() { 2 } else { 1 };
+            let wanted = [pattern(200, 1).repeat(19), pattern(200, last)].concat();
+            assert!(world.read("k").await == wanted, "{sent:?}");
+        }
+        world.assert_tidy().await;
+    })
+    .await;
+}
+
 /// Three parts of each kind; what they say.
 async fn send_parts(world: &World, id: UploadId, seed: u64) -> Vec<u8> {
     let mut whole = Vec::new();

@@ -238,34 +238,20 @@ pub struct Ram {
 
 impl Default for Ram {
     fn default() -> Ram {
-        let ossia_ram::Limits {
-            users,
-            groups,
-            roles,
-            policies,
-            versions,
-            keys_per_user,
-            groups_per_user,
-            system_policies_per_user: system_policies,
-            custom_policies_per_user,
-            custom_policies_per_group,
-            custom_policies_per_role,
-            session_seconds_min,
-            ..
-        } = ossia_ram::Limits::default();
+        let limits = ossia_ram::Limits::default();
         Ram {
-            users,
-            groups,
-            roles,
-            policies,
-            versions,
-            keys_per_user,
-            groups_per_user,
-            system_policies,
-            custom_policies_per_user,
-            custom_policies_per_group,
-            custom_policies_per_role,
-            session_seconds_min,
+            users: limits.users,
+            groups: limits.groups,
+            roles: limits.roles,
+            policies: limits.policies,
+            versions: limits.versions,
+            keys_per_user: limits.keys_per_user,
+            groups_per_user: limits.groups_per_user,
+            system_policies: limits.system_policies_per_user,
+            custom_policies_per_user: limits.custom_policies_per_user,
+            custom_policies_per_group: limits.custom_policies_per_group,
+            custom_policies_per_role: limits.custom_policies_per_role,
+            session_seconds_min: limits.session_seconds_min,
             last_use_ms: 60_000,
         }
     }

@@ -5,6 +5,8 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use tokio::task::JoinHandle;
+
 use super::support::{World, body, in_every_world, key, logs, modes, name, plain, settings};
 use crate::{
     AbortUploadInput, AppendError, BucketError, BucketSetting, ChosenParts, CompleteUploadInput,
@@ -175,6 +177,19 @@ async fn a_reader_outlives_its_bucket_and_what_it_held_is_cleared_after_the_next
     .await;
 }
 
+/// Whether one of them has deleted the bucket; the others found it in use, or gone.
+async fn any_deleted(deleters: Vec<JoinHandle<Result<(), DeleteBucketError>>>) -> bool {
+    let mut deleted = false;
+    for deleter in deleters {
+        match deleter.await.unwrap() {
+            Ok(()) => deleted = true,
+            Err(DeleteBucketError::NotEmpty | DeleteBucketError::NoSuchBucket) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    deleted
+}
+
 /// A write either is there after a refused deletion, or was refused because the bucket is gone: nothing acknowledged is lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn deleting_a_bucket_against_writes_loses_nothing_acknowledged() {
@@ -204,14 +219,7 @@ async fn deleting_a_bucket_against_writes_loses_nothing_acknowledged() {
                     tokio::spawn(async move { world.objects.delete_bucket(&bucket).await })
                 })
                 .collect();
-            let mut deleted = false;
-            for deleter in deleters {
-                match deleter.await.unwrap() {
-                    Ok(()) => deleted = true,
-                    Err(DeleteBucketError::NotEmpty | DeleteBucketError::NoSuchBucket) => {}
-                    Err(error) => panic!("{error}"),
-                }
-            }
+            let deleted = any_deleted(deleters).await;
             let mut written = 0;
             for writer in writers {
                 match writer.await.unwrap() {
@@ -267,14 +275,7 @@ async fn deleting_a_bucket_against_uploads_takes_none_that_was_begun() {
                     })
                 })
                 .collect();
-            let mut deleted = false;
-            for deleter in deleters {
-                match deleter.await.unwrap() {
-                    Ok(()) => deleted = true,
-                    Err(DeleteBucketError::NotEmpty | DeleteBucketError::NoSuchBucket) => {}
-                    Err(error) => panic!("{error}"),
-                }
-            }
+            let deleted = any_deleted(deleters).await;
             let mut completed = 0;
             for writer in writers {
                 completed += u64::from(writer.await.unwrap());

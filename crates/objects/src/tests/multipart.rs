@@ -458,17 +458,23 @@ async fn of_completes_and_aborts_that_race_one_wins_and_parts_that_race_are_in_w
     .await;
 }
 
+/// A sequential upload to `k` of twenty parts.
+async fn twenty_in_a_row(world: &World) -> UploadId {
+    let mut input = world.initiate_input("k");
+    input.sequential = true;
+    let id = world.objects.initiate_upload(input).await.unwrap();
+    for number in 1..=20 {
+        world.part("k", id, number, &pattern(200, 1)).await.unwrap();
+    }
+    id
+}
+
 /// The MD5 of a sequential upload is read from bytes that an abort takes away: that is no damage.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sequential_upload_that_is_aborted_while_it_completes_is_no_upload_any_more() {
     in_every_world(|mut world| async move {
         for round in 0..24_u64 {
-            let mut input = world.initiate_input("k");
-            input.sequential = true;
-            let id = world.objects.initiate_upload(input).await.unwrap();
-            for number in 1..=20 {
-                world.part("k", id, number, &pattern(200, 1)).await.unwrap();
-            }
+            let id = twenty_in_a_row(&world).await;
             let aborting = {
                 let world = world.clone();
                 tokio::spawn(async move {
@@ -499,12 +505,7 @@ async fn a_sequential_upload_whose_last_part_is_sent_again_while_it_completes_ha
 {
     in_every_world(|mut world| async move {
         for round in 0..24_u64 {
-            let mut input = world.initiate_input("k");
-            input.sequential = true;
-            let id = world.objects.initiate_upload(input).await.unwrap();
-            for number in 1..=20 {
-                world.part("k", id, number, &pattern(200, 1)).await.unwrap();
-            }
+            let id = twenty_in_a_row(&world).await;
             let sending = {
                 let world = world.clone();
                 tokio::spawn(async move {

@@ -215,7 +215,7 @@ impl Call<'_> {
             },
             bucket_acl: self.header_text("x-oss-acl").is_some_and(|acl| acl != "private"),
             creates: false,
-            encryption: header("x-oss-server-side-encryption"),
+            encryption: false,
             bypass: self
                 .header_text("x-oss-bypass-governance-retention")
                 .is_some_and(|value| value.eq_ignore_ascii_case("true")),
@@ -236,7 +236,8 @@ impl Call<'_> {
         if self.is_free(&rules) {
             return Ok(());
         }
-        let given = Given { creates: bucket.is_none(), ..self.given() };
+        let encryption = self.header("x-oss-server-side-encryption").is_some();
+        let given = Given { creates: bucket.is_none(), encryption, ..self.given() };
         let place = Place { bucket: bucket.as_ref(), rules: &rules, ..self.place() };
         self.demand(self.operation, actions(self.operation, given), &place, None).await
     }
